@@ -454,16 +454,20 @@ static void name_many(const char *root, int who)
 	struct oci_descriptor desc = {.media = OCI_MEDIA_MANIFEST, .size = 3};
 	ib_autoerr err = {0};
 
-	if (oci_store_open(root, true, &store, &err) < 0)
+	if (oci_store_open(root, true, &store, &err) < 0) {
+		print_error("%s\n", err.text);
 		_exit(1);
+	}
 	for (int i = 0; i < ROUNDS; i++) {
 		ib_autofree char *name = ib_asprintf("x%d:%d", who, i);
 		const char *names[] = {name};
 
 		/* The same blob from all of them, and a name from each. */
 		if (oci_store_put_bytes(store, &i, sizeof i, &desc.digest, &err) < 0 ||
-		    oci_store_name_set(store, names, 1, &desc, &err) < 0)
+		    oci_store_name_set(store, names, 1, &desc, &err) < 0) {
+			print_error("%s\n", err.text);
 			_exit(1);
+		}
 	}
 }
 
