@@ -160,13 +160,13 @@ static void start(struct builder_progress *progress, struct progress_step *step)
 	tell_changed(progress, step);
 }
 
-void builder_progress_start(struct builder_progress *progress, int number)
+void builder_progress_start(struct builder_progress *progress, int step)
 {
-	struct progress_step *step = step_lock(progress, number);
+	struct progress_step *record = step_lock(progress, step);
 
-	if (!step)
+	if (!record)
 		return;
-	start(progress, step);
+	start(progress, record);
 	unlock(progress);
 }
 
@@ -184,88 +184,88 @@ static void end(struct builder_progress *progress, struct progress_step *step, e
 	tell_changed(progress, step);
 }
 
-void builder_progress_cached(struct builder_progress *progress, int number)
+void builder_progress_cached(struct builder_progress *progress, int step)
 {
-	struct progress_step *step = step_lock(progress, number);
+	struct progress_step *record = step_lock(progress, step);
 
-	if (!step)
+	if (!record)
 		return;
-	end(progress, step, PROGRESS_CACHED);
+	end(progress, record, PROGRESS_CACHED);
 	unlock(progress);
 }
 
-void builder_progress_end(struct builder_progress *progress, int number, const struct ib_err *failure)
+void builder_progress_end(struct builder_progress *progress, int step, const struct ib_err *failure)
 {
-	struct progress_step *step = step_lock(progress, number);
+	struct progress_step *record = step_lock(progress, step);
 	enum progress_state state = PROGRESS_DONE;
 
-	if (!step)
+	if (!record)
 		return;
-	if (failure && !progress_step_over(step)) {
+	if (failure && !progress_step_over(record)) {
 		state = failure->code == IB_CANCELLED ? PROGRESS_CANCELLED : PROGRESS_FAILED;
-		step->failure = progress_text_one_line(failure->text ? failure->text : "failed", TEXT_MAX);
+		record->failure = progress_text_one_line(failure->text ? failure->text : "failed", TEXT_MAX);
 	}
-	end(progress, step, state);
+	end(progress, record, state);
 	unlock(progress);
 }
 
-void builder_progress_output(struct builder_progress *progress, int number, int stream, const void *bytes,
+void builder_progress_output(struct builder_progress *progress, int step, int stream, const void *bytes,
 			     size_t n)
 {
-	struct progress_step *step = step_lock(progress, number);
+	struct progress_step *record = step_lock(progress, step);
 
-	if (!step)
+	if (!record)
 		return;
-	start(progress, step);
+	start(progress, record);
 	if (n && progress->reader && progress->reader->ops->raw)
-		progress->reader->ops->raw(progress->reader, step, stream, bytes, n);
-	progress_step_output(step, stream, bytes, n, tell_line, progress);
+		progress->reader->ops->raw(progress->reader, record, stream, bytes, n);
+	progress_step_output(record, stream, bytes, n, tell_line, progress);
 	unlock(progress);
 }
 
-void builder_progress_transfer(struct builder_progress *progress, int number, const char *id, int64_t current,
+void builder_progress_transfer(struct builder_progress *progress, int step, const char *id, int64_t current,
 			       int64_t total, bool done)
 {
-	struct progress_step *step = step_lock(progress, number);
+	struct progress_step *record = step_lock(progress, step);
 	struct progress_transfer *transfer;
 
-	if (!step)
+	if (!record)
 		return;
-	start(progress, step);
-	transfer = progress_step_transfer(step, id, current, total, done);
+	start(progress, record);
+	transfer = progress_step_transfer(record, id, current, total, done);
 	if (progress->reader && progress->reader->ops->transfer)
-		progress->reader->ops->transfer(progress->reader, step, transfer);
+		progress->reader->ops->transfer(progress->reader, record, transfer);
 	unlock(progress);
 }
 
-void builder_progress_warning(struct builder_progress *progress, int number, const char *text)
+void builder_progress_warning(struct builder_progress *progress, int step, const char *text)
 {
 	struct progress_model *model = &progress->model;
 	ib_autofree char *shown = progress_text_one_line(text, TEXT_MAX);
-	ib_autofree char *line = number > 0 ? ib_asprintf("#%d WARN: %s", number, shown) :
+	ib_autofree char *line = step > 0 ? ib_asprintf("#%d WARN: %s", step, shown) :
 					      ib_asprintf("WARN: %s", shown);
-	struct progress_step *step;
+	struct progress_step *record;
 
 	(void)pthread_mutex_lock(&model->lock);
-	step = number > 0 && (size_t)number <= model->n ? model->steps[number - 1] : NULL;
+	record = step > 0 && (size_t)step <= model->n ? model->steps[step - 1] : NULL;
 	if (!ib_strv_has(&model->warnings, line)) {
 		ib_strv_add(&model->warnings, line);
 		if (progress->reader && progress->reader->ops->warning)
-			progress->reader->ops->warning(progress->reader, step, shown);
+			progress->reader->ops->warning(progress->reader, record, shown);
 	}
 	unlock(progress);
 }
 
-char *builder_progress_tail(struct builder_progress *progress, int number)
+char *builder_progress_tail(struct builder_progress *progress, int step)
 {
-	struct progress_step *step = step_lock(progress, number);
+	struct progress_step *record = step_lock(progress, step);
 	ib_autostr out = IB_STR(TAIL_MAX);
 
-	if (!step)
+	if (!record)
 		return ib_strdup("");
-	progress_step_flush(step, tell_line, progress);
-	for (size_t i = 0; i < step->tail_n; i++)
-		ib_str_addf(&out, "%s\n", progress_step_tail(step, i));
+	progress_step_flush(record, tell_line, progress);
+	for (size_t i = 0; i < record->tail_n; i++)
+		ib_str_addf(&out, "%s\n", progress_step_tail(record, i));
 	unlock(progress);
 	return ib_str_steal(&out);
 }
