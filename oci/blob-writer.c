@@ -93,6 +93,18 @@ int oci_blob_writer_write(struct oci_blob_writer *w, const void *bytes, size_t n
 	return 0;
 }
 
+int oci_blob_writer_reopen(struct oci_blob_writer *w, struct ib_err *err)
+{
+	char self[32];
+	int fd;
+
+	if (flush_buffer(w, err) < 0)
+		return -1;
+	(void)snprintf(self, sizeof self, "/proc/self/fd/%d", w->fd);	/* a new offset, unlike dup(2) */
+	fd = open(self, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? ib_fail_sys(err, errno, "read back a blob") : fd;
+}
+
 /* A file of that name but another length is no blob: somebody else's writing was cut off. */
 static int clear_way(struct oci_blob_writer *w, int dir, const char *hex, bool *ret_present, struct ib_err *err)
 {
