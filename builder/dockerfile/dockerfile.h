@@ -103,6 +103,9 @@ void dockerfile_instruction_done(struct dockerfile_instruction *instruction);
 
 const char *dockerfile_op_name(enum dockerfile_op op);	/* "RUN" */
 
+/* What a heredoc stands for: its body, with leading tabs stripped when it was written <<-. The caller's. */
+char *dockerfile_heredoc_text(const struct dockerfile_heredoc *heredoc);
+
 /* The value of a flag, or NULL. The last one for a list flag: walk flags[] for all. Borrowed. */
 const char *dockerfile_flag(const struct dockerfile_instruction *instruction, const char *name);
 bool dockerfile_flag_true(const struct dockerfile_instruction *instruction, const char *name);

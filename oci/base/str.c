@@ -141,23 +141,30 @@ bool ib_ends(const char *s, const char *suffix)
 	return n >= m && memcmp(s + n - m, suffix, m) == 0;
 }
 
-/* Length of the well-formed UTF-8 sequence at s that is no control character, or 0. */
-static size_t utf8_printable(const unsigned char *s)
+size_t ib_utf8_length(const char *text)
 {
+	const unsigned char *s = (const unsigned char *)text;
 	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 :
 		   (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
 
-	if (n == 1)
-		return s[0] >= 0x20 && s[0] != 0x7f;
 	for (size_t i = 1; i < n; i++)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
-	/* C1 controls, overlong three- and four-byte forms, surrogates and beyond U+10FFFF. */
-	if ((n == 2 && s[0] == 0xc2 && s[1] < 0xa0) || (n == 3 && s[0] == 0xe0 && s[1] < 0xa0) ||
-	    (n == 3 && s[0] == 0xed && s[1] >= 0xa0) || (n == 4 && s[0] == 0xf0 && s[1] < 0x90) ||
-	    (n == 4 && s[0] == 0xf4 && s[1] >= 0x90))
+	/* Overlong three- and four-byte forms, surrogates and beyond U+10FFFF. */
+	if ((n == 3 && s[0] == 0xe0 && s[1] < 0xa0) || (n == 3 && s[0] == 0xed && s[1] >= 0xa0) ||
+	    (n == 4 && s[0] == 0xf0 && s[1] < 0x90) || (n == 4 && s[0] == 0xf4 && s[1] >= 0x90))
 		return 0;
 	return n;
+}
+
+/* The same, or 0 for a control character (C0, DEL, C1). */
+static size_t utf8_printable(const char *s)
+{
+	unsigned char first = (unsigned char)s[0], second = first ? (unsigned char)s[1] : 0;
+
+	if (first < 0x20 || first == 0x7f || (first == 0xc2 && second < 0xa0))
+		return 0;
+	return ib_utf8_length(s);
 }
 
 char *ib_printable(const char *s, size_t max)
@@ -166,13 +173,12 @@ char *ib_printable(const char *s, size_t max)
 	size_t i = 0;
 
 	while (s[i] && i < max) {
-		const unsigned char *p = (const unsigned char *)s + i;
-		size_t n = utf8_printable(p);
+		size_t n = utf8_printable(s + i);
 
 		if (n)
-			ib_str_add(&out, p, n);
+			ib_str_add(&out, s + i, n);
 		else
-			ib_str_addf(&out, "\\x%02x", *p);
+			ib_str_addf(&out, "\\x%02x", (unsigned char)s[i]);
 		i += n ? n : 1;
 	}
 	if (s[i])
