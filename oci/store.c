@@ -55,10 +55,12 @@ static int check_layout(int dir, struct ib_err *err)
 	return 0;
 }
 
-/* What stands in a directory whose making was interrupted, or in the root of an empty disk. */
+/* What stands in a directory whose making was interrupted or goes on, or in the root of an empty disk. */
 static bool belongs(const char *name)
 {
-	static const char *const ours[] = {".", "..", "blobs", "index.json", "index.lock", "lock", "lost+found"};
+	static const char *const ours[] = {
+		".", "..", LAYOUT_FILE, "blobs", "index.json", "index.lock", "lock", "lost+found",
+	};
 
 	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
 		if (strcmp(ours[i], name) == 0)
