@@ -22,7 +22,9 @@ struct oci_intake {
 	struct oci_store *store;
 	struct blob *blobs;
 	size_t n, cap;
-	size_t n_files, memory;
+	size_t n_open, memory;
+	size_t *needed;			/* indexes of blobs, in the order in which they were needed */
+	size_t n_needed, cap_needed;
 
 	/* the blob that is being written */
 	struct blob now;
@@ -55,6 +57,7 @@ void oci_intake_free(struct oci_intake *intake)
 		blob_done(&intake->blobs[i]);
 	blob_done(&intake->now);
 	oci_hash_free(intake->hash);
+	free(intake->needed);
 	free(intake->blobs);
 	free(intake);
 }
@@ -78,23 +81,16 @@ static int make_room(struct oci_intake *intake, struct ib_err *err)
 {
 	struct blob *now = &intake->now;
 
-	if (now->size < OCI_INTAKE_SMALL) {
-		if (intake->memory + (size_t)now->size > OCI_INTAKE_MAX_MEMORY)
-			return ib_fail(err, IB_LIMIT, "archive holds more than %u MiB of small files",
-				       OCI_INTAKE_MAX_MEMORY >> 20);
-		intake->memory += (size_t)now->size;
-		now->bytes = ib_malloc((size_t)now->size + 1);
-		return 0;
-	}
-	if (intake->n_files == OCI_INTAKE_MAX_FILES)
-		return ib_fail(err, IB_LIMIT, "archive holds more than %d large files", OCI_INTAKE_MAX_FILES);
-	intake->n_files++;
-	return oci_blob_writer_new(intake->store, &now->writer, err);
+	if (now->size >= OCI_INTAKE_SMALL || intake->memory + (size_t)now->size > OCI_INTAKE_MAX_MEMORY)
+		return oci_blob_writer_new(intake->store, &now->writer, err);
+	now->bytes = ib_malloc((size_t)now->size + 1);
+	return 0;
 }
 
 int oci_intake_begin(struct oci_intake *intake, int64_t size, const struct oci_digest *want, struct ib_err *err)
 {
-	intake->now = (struct blob){.size = size};
+	blob_done(&intake->now);
+	intake->now.size = size;
 	intake->has_want = want != NULL;
 	intake->seen = 0;
 	oci_hash_free(ib_steal_ptr(&intake->hash));
@@ -126,21 +122,24 @@ int oci_intake_write(struct oci_intake *intake, const void *bytes, size_t n, str
 }
 
 /* Keep what was written, unless the same bytes are here under another name. */
-static void keep(struct oci_intake *intake)
+static int keep(struct oci_intake *intake, struct ib_err *err)
 {
 	struct blob *now = &intake->now;
 
 	if (oci_intake_size(intake, &now->digest) == now->size) {
-		if (now->bytes)
-			intake->memory -= (size_t)now->size;
-		else
-			intake->n_files--;
 		blob_done(now);
-		return;
+		return 0;
 	}
+	if (now->bytes)
+		intake->memory += (size_t)now->size;
+	else if (intake->n_open < OCI_INTAKE_MAX_OPEN)
+		intake->n_open++;
+	else if (oci_blob_writer_park(now->writer, err) < 0)
+		return -1;
 	ib_grow(intake->blobs, intake->n, intake->cap);
 	intake->blobs[intake->n++] = *now;
 	*now = (struct blob){0};
+	return 0;
 }
 
 int oci_intake_end(struct oci_intake *intake, struct oci_digest *ret_digest, struct ib_err *err)
@@ -158,8 +157,7 @@ int oci_intake_end(struct oci_intake *intake, struct oci_digest *ret_digest, str
 	if (intake->has_want && !oci_digest_equal(&now->digest, &intake->want))
 		return oci_fail_mismatch(err, &intake->want, &now->digest);
 	*ret_digest = now->digest;
-	keep(intake);
-	return 0;
+	return keep(intake, err);
 }
 
 #define COPY_BYTES (128u << 10)
@@ -254,24 +252,35 @@ int oci_intake_need(struct oci_intake *intake, const struct oci_descriptor *desc
 
 	if (check_size(intake, desc, err) < 0)
 		return -1;
-	if (blob)
+	if (blob && !blob->needed) {
 		blob->needed = true;
+		ib_grow(intake->needed, intake->n_needed, intake->cap_needed);
+		intake->needed[intake->n_needed++] = (size_t)(blob - intake->blobs);
+	}
 	return 0;
+}
+
+size_t oci_intake_mark(const struct oci_intake *intake)
+{
+	return intake->n_needed;
+}
+
+void oci_intake_rollback(struct oci_intake *intake, size_t mark)
+{
+	while (intake->n_needed > mark)
+		intake->blobs[intake->needed[--intake->n_needed]].needed = false;
 }
 
 int oci_intake_commit(struct oci_intake *intake, struct ib_err *err)
 {
-	for (size_t i = 0; i < intake->n; i++) {
-		struct blob *b = &intake->blobs[i];
+	for (size_t i = 0; i < intake->n_needed; i++) {
+		struct blob *b = &intake->blobs[intake->needed[i]];
 
-		if (!b->needed)
-			continue;
 		if (!b->writer && (oci_blob_writer_new(intake->store, &b->writer, err) < 0 ||
 				   oci_blob_writer_write(b->writer, b->bytes, (size_t)b->size, err) < 0))
 			return -1;
 		if (oci_blob_writer_commit(b->writer, &b->digest, err) < 0)
 			return -1;
-		b->needed = false;
 	}
 	return 0;
 }

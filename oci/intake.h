@@ -10,9 +10,9 @@
 
 #include "oci/store.h"
 
-#define OCI_INTAKE_MAX_FILES 768		/* of OCI_INTAKE_SMALL or more: each is an open file */
 #define OCI_INTAKE_SMALL (64u << 10)		/* bytes; configs and manifests as a rule */
-#define OCI_INTAKE_MAX_MEMORY (24u << 20)	/* bytes of small blobs together */
+#define OCI_INTAKE_MAX_MEMORY (16u << 20)	/* bytes of small blobs together; more become files as well */
+#define OCI_INTAKE_MAX_OPEN 256			/* files held open; more get temporary names */
 
 struct oci_intake;
 
@@ -45,6 +45,10 @@ int oci_intake_open(struct oci_intake *intake, const struct oci_digest *digest, 
 
 /* An image needs this blob: fails with IB_NOTFOUND, or IB_MISMATCH when its size is another. */
 int oci_intake_need(struct oci_intake *intake, const struct oci_descriptor *desc, struct ib_err *err);
+
+/* Take back what was needed since the mark, for an image that turned out incomplete. */
+size_t oci_intake_mark(const struct oci_intake *intake);
+void oci_intake_rollback(struct oci_intake *intake, size_t mark);
 
 /* Give all needed blobs their names in the store. */
 int oci_intake_commit(struct oci_intake *intake, struct ib_err *err);

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "oci/store.h"
 
@@ -22,11 +23,21 @@ int oci_store_blob_dir(struct oci_store *store, enum oci_algo algo);
 /* The same, made when missing. */
 int oci_store_make_blob_dir(struct oci_store *store, enum oci_algo algo, struct ib_err *err);
 
+/* As oci_store_open(); a directory that is made gets this mode. */
+int oci_store_open_as(const char *path, bool create, mode_t mode, struct oci_store **ret_store,
+		      struct ib_err *err);
+
 /* Size of a blob, or -1 when there is none. */
 int64_t oci_store_blob_size(struct oci_store *store, const struct oci_digest *digest);
 
 /* What was written so far, readable from its beginning; the descriptor is the caller's. */
 int oci_blob_writer_reopen(struct oci_blob_writer *writer, struct ib_err *err);
+
+/*
+ * Give a writer's file a temporary name and close it, for those who have many of them: nothing more can be
+ * written, reading back and committing work as before.
+ */
+int oci_blob_writer_park(struct oci_blob_writer *writer, struct ib_err *err);
 
 /*
  * Put entries into index.json: each takes the place of those with the same org.opencontainers.image.ref.name,
