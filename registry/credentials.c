@@ -6,6 +6,7 @@
 
 #include "oci/base/alloc.h"
 #include "oci/digest.h"
+#include "registry/base64.h"
 
 #include "oci/base/poison.h"
 
@@ -34,6 +35,14 @@ char *registry_credential_identity(const struct registry_credential *cred)
 
 	oci_digest_of(all, strlen(all), &digest);
 	return ib_strdup(oci_digest_hex(&digest, hex));
+}
+
+char *registry_credential_basic(const struct registry_credential *cred)
+{
+	registry_autosecret *pair = ib_asprintf("%s:%s", cred->user, cred->secret);
+	registry_autosecret *encoded = registry_base64_encode(pair, strlen(pair));
+
+	return ib_asprintf("Basic %s", encoded);
 }
 
 struct registry_credentials {

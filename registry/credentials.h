@@ -31,6 +31,9 @@ void registry_credential_done(struct registry_credential *cred);
 /* A name for exactly this credential that tells nothing about it: keys caches. The caller's. */
 char *registry_credential_identity(const struct registry_credential *cred);
 
+/* "Basic ..." for REGISTRY_PASSWORD: a value of Authorization. The caller's; registry_secret_free() it. */
+char *registry_credential_basic(const struct registry_credential *cred);
+
 /* free(), for a string that held a secret. NULL is allowed. */
 void registry_secret_free(char *take_secret);
 static inline void registry_secret_freep(char **p)

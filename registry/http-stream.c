@@ -36,6 +36,7 @@ struct registry_http_stream {
 	bool done;		/* result is valid */
 	CURLcode result;
 	bool moved;		/* a byte went either way since the driver last looked */
+	bool connected;		/* one ever did */
 
 	int64_t sent, reported;	/* of the request's body */
 
@@ -368,8 +369,9 @@ static int check_stall(struct registry_http_stream *s, int64_t since_ns, struct 
 	bool answering = s->request.body_size > 0 && s->sent == s->request.body_size && !s->head_complete;
 	int limit_ms = answering && t->answer_ms > t->stall_ms ? t->answer_ms : t->stall_ms;
 
-	/* Looking up and connecting have their own limit. */
-	if (ib_monotonic_ns() - since_ns < ((int64_t)limit_ms + t->connect_ms * !s->moved) * 1000000)
+	if (!s->connected)	/* looking up and connecting have their own limit, which comes first */
+		limit_ms += t->connect_ms;
+	if (ib_monotonic_ns() - since_ns < (int64_t)limit_ms * 1000000)
 		return 0;
 	s->fault = REGISTRY_FAULT_BROKEN;
 	return ib_fail(err, IB_NETWORK, "%s: no byte moved for %d seconds", s->host, limit_ms / 1000);
@@ -411,7 +413,6 @@ static bool arrived(const struct registry_http_stream *s)
 static int drive_blocked(struct registry_http_stream *s, struct ib_err *err)
 {
 	int64_t since_ns = ib_monotonic_ns();
-	bool ever = s->head_complete;
 
 	for (;;) {
 		int running;
@@ -428,13 +429,13 @@ static int drive_blocked(struct registry_http_stream *s, struct ib_err *err)
 		report_sent(s);
 		if (arrived(s))
 			return 0;
-		if (s->moved)
+		if (s->moved) {
 			since_ns = ib_monotonic_ns();
-		ever |= s->moved;
-		s->moved = ever;
+			s->connected = true;
+			s->moved = false;
+		}
 		if (check_stall(s, since_ns, err) < 0)
 			return -1;
-		s->moved = false;
 		if (curl_multi_poll(s->slot->multi, NULL, 0, POLL_MS, NULL) != CURLM_OK)
 			abort();
 	}

@@ -49,7 +49,7 @@ IB_DEFINE_FREE(registry_http);
 
 typedef void registry_http_sent_fn(void *ctx, int64_t bytes);
 
-struct registry_http_request {	/* everything is borrowed until the answer's headers are there */
+struct registry_http_request {	/* everything is borrowed until the stream is finished */
 	enum registry_method method;
 	const char *url;
 	const char *authorization;	/* value of the header, or NULL */
