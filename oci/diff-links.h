@@ -6,9 +6,12 @@
 
 #include <sys/stat.h>
 
+#include "oci/base/cleanup.h"
+
 struct diff_links;
 struct diff_links *diff_links_new(void);
 void diff_links_free(struct diff_links *links);
+IB_DEFINE_FREE(diff_links);
 
 /*
  * The name under which the file of st was recorded first, borrowed until the next call; or NULL, and then
