@@ -333,6 +333,7 @@ static int drain(struct layer_pipeline *p, struct ib_err *err)
 	int r = 0;
 
 	pthread_mutex_lock(&p->lock);
+	p->whole = p->filled == 0;
 	if (p->filling)
 		end_block(p);
 	while (!p->stopped && (p->taken < p->filled || p->hashed < p->filled || p->active)) {
@@ -373,7 +374,6 @@ int layer_pipeline_finish(struct layer_pipeline *p, const struct oci_digest *wan
 
 	if (result.tar_size == 0 && start_block(p, err) < 0)	/* no input is one empty member or frame */
 		return -1;
-	p->whole = p->filled == 0;	/* unlocked: no job was ever queued */
 	if (drain(p, err) < 0)
 		return -1;
 	oci_hash_final(p->tar_hash, &result.tar);
