@@ -1,11 +1,10 @@
-#include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
 #include "builder/exec/content-hash.h"
 #include "builder/exec/selection.h"
-#include "builder/exec/source-open.h"
+#include "builder/exec/content-open.h"
 #include "oci/base/alloc.h"
 #include "oci/base/str.h"
 
@@ -81,14 +80,6 @@ static void add_entry(struct digester *d, enum tag tag, const char *name, const 
 	add_record(d, &record, name);
 }
 
-static int fail_vanished(struct ib_err *err, const char *path)
-{
-	int sys = errno;
-	ib_autofree char *shown = ib_printable(path, 1024);
-
-	return ib_fail_sys(err, sys, "read '/%s'", shown);
-}
-
 static int add_link_target(struct digester *d, const struct exec_source_entry *entry, struct ib_err *err)
 {
 	char target[PATH_MAX + 1];
@@ -96,7 +87,7 @@ static int add_link_target(struct digester *d, const struct exec_source_entry *e
 	struct record record = {.n = 0};
 
 	if (n < 0)
-		return fail_vanished(err, entry->full);
+		return exec_content_fail(err, "read", entry->full);
 	target[n] = '\0';
 	add_record(d, &record, target);
 	return 0;
@@ -116,9 +107,9 @@ static int add_content(struct digester *d, const char *shown, const struct stat 
 	r = exec_content_hash_add_known(d->contents, d->source, shown, st, err);
 	if (r)
 		return r < 0 ? -1 : 0;
-	fd = dirfd < 0 ? oci_union_open(d->tree->tree, name, err) : exec_source_open(dirfd, name, &now);
+	fd = dirfd < 0 ? oci_union_open(d->tree->tree, name, err) : exec_content_open(dirfd, name, &now);
 	if (fd < 0)
-		return dirfd < 0 ? -1 : fail_vanished(err, shown);
+		return dirfd < 0 ? -1 : exec_content_fail(err, "read", shown);
 	return exec_content_hash_add(d->contents, d->source, shown, st, fd, err);
 }
 

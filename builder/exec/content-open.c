@@ -1,11 +1,12 @@
-#include "builder/exec/source-open.h"
+#include "builder/exec/content-open.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "oci/base/cleanup.h"
+#include "oci/base/pool.h"
+#include "oci/base/str.h"
 
 #include "oci/base/poison.h"
 
@@ -26,15 +27,31 @@ static int open_file(int dirfd, const char *name)
 	return openat(dirfd, name, flags);
 }
 
-int exec_source_open(int dirfd, const char *name, struct stat *ret_st)
+int exec_content_open(int dirfd, const char *name, struct stat *ret_st)
 {
 	ib_autoclose int fd = open_file(dirfd, name);
 
 	if (fd < 0 || fstat(fd, ret_st) < 0)
 		return -1;
 	if (!S_ISREG(ret_st->st_mode)) {
-		errno = EINVAL;
+		errno = ESTALE;
 		return -1;
 	}
 	return ib_steal_fd(&fd);
+}
+
+int exec_content_fail(struct ib_err *err, const char *verb, const char *path)
+{
+	int sys = errno;
+	ib_autofree char *shown = ib_printable(path, 1024);
+
+	switch (sys) {
+	case ECANCELED:
+		return ib_check_cancelled(err);
+	case ENOENT:
+		return ib_fail(err, IB_NOTFOUND, "%s '/%s': it has vanished meanwhile", verb, shown);
+	case ESTALE:
+		return ib_fail(err, IB_BUSY, "%s '/%s': it has become something else meanwhile", verb, shown);
+	}
+	return ib_fail_sys(err, sys, "%s '/%s'", verb, shown);
 }
