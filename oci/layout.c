@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "oci/base/alloc.h"
 #include "oci/base/fd.h"
@@ -56,6 +57,17 @@ static int export_to(struct copy *copy, const struct oci_archive_image *images, 
 	return r;
 }
 
+/* An exported layout is for others: nothing of ours stays beside what the specification names. */
+static int remove_lock(struct oci_store *to, struct ib_err *err)
+{
+	ib_autoclose int lock = oci_store_flock(oci_store_dirfd(to), "index.lock", true, true, err);
+
+	if (lock < 0)
+		return -1;
+	(void)unlinkat(oci_store_dirfd(to), "index.lock", 0);
+	return 0;
+}
+
 int oci_layout_export(struct oci_store *store, const struct oci_archive_image *images, size_t n_images,
 		      const char *path, struct ib_err *err)
 {
@@ -63,7 +75,7 @@ int oci_layout_export(struct oci_store *store, const struct oci_archive_image *i
 	ib_autofree char *shown = ib_printable(path, 300);
 
 	if (oci_store_open_as(path, true, 0755, &to, err) < 0 ||
-	    export_to(&(struct copy){store, to}, images, n_images, err) < 0)
+	    export_to(&(struct copy){store, to}, images, n_images, err) < 0 || remove_lock(to, err) < 0)
 		return ib_wrap(err, "cannot write the layout %s", shown);
 	return 0;
 }

@@ -213,14 +213,9 @@ const char *oci_store_path(const struct oci_store *store)
 	return store->path;
 }
 
-int oci_store_flock(int dir, const char *name, bool exclusive, bool wait, struct ib_err *err)
+static int flock_wait(int fd, int how, const char *name, struct ib_err *err)
 {
-	/* O_RDONLY: a lock file that somebody else made is enough. */
-	ib_autoclose int fd = openat(dir, name, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	if (fd < 0)
-		return ib_fail_sys(err, errno, "open the lock file '%s'", name);
-	while (flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | (wait ? 0 : LOCK_NB)) < 0) {
+	while (flock(fd, how) < 0) {
 		if (errno == EWOULDBLOCK)
 			return ib_fail(err, IB_BUSY, "the store is in use by another process");
 		if (errno != EINTR)
@@ -228,7 +223,33 @@ int oci_store_flock(int dir, const char *name, bool exclusive, bool wait, struct
 		if (ib_check_cancelled(err) < 0)
 			return -1;
 	}
-	return ib_steal_fd(&fd);
+	return 0;
+}
+
+/* Whoever held the lock before us may have taken the name away: then ours locks nobody out. */
+static bool is_current(int fd, int dir, const char *name)
+{
+	struct stat ours, named;
+
+	return fstat(fd, &ours) == 0 && fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
+}
+
+int oci_store_flock(int dir, const char *name, bool exclusive, bool wait, struct ib_err *err)
+{
+	int how = (exclusive ? LOCK_EX : LOCK_SH) | (wait ? 0 : LOCK_NB);
+
+	for (;;) {
+		/* O_RDONLY: a lock file that somebody else made is enough. */
+		ib_autoclose int fd = openat(dir, name, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+		if (fd < 0)
+			return ib_fail_sys(err, errno, "open the lock file '%s'", name);
+		if (flock_wait(fd, how, name, err) < 0)
+			return -1;
+		if (is_current(fd, dir, name))
+			return ib_steal_fd(&fd);
+	}
 }
 
 int oci_store_lock(struct oci_store *store, bool exclusive, bool wait, struct ib_err *err)
