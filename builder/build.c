@@ -27,6 +27,7 @@ struct build {
 	struct builder_build_result *result;
 	struct dockerfile *df;
 	struct builder_context *context;
+	struct exec_tree context_tree;
 	struct builder_cache *cache;
 	struct exec_images *images;
 	struct plan *plan;
@@ -93,14 +94,19 @@ static int make_plan(struct build *b, struct ib_err *err)
 static int open_parts(struct build *b, struct ib_err *err)
 {
 	const struct builder_build_options *o = b->options;
+	const char *root = oci_store_path(b->env->store);
+	ib_autofree char *stat_cache = ib_asprintf("%s/cache/stat", root);
+	bool from_stdin = o->dockerfile && strcmp(o->dockerfile, "-") == 0;
 
 	if (builder_dockerfile_read(o->dockerfile, o->context, &b->df, err) < 0)
 		return -1;
 	for (size_t i = 0; i < b->df->warnings.n; i++)
 		builder_progress_warning(b->env->progress, 0, b->df->warnings.v[i]);
-	if (builder_context_open(o->context, b->df->name, oci_store_path(b->env->store), &b->context, err) < 0 ||
-	    builder_cache_open(oci_store_path(b->env->store), &b->cache, err) < 0)
+	if (ib_mkdirs(oci_store_dirfd(b->env->store), "cache/stat", 0700, err) < 0 ||
+	    builder_context_open(o->context, from_stdin ? NULL : b->df->name, stat_cache, &b->context, err) < 0 ||
+	    builder_cache_open(root, &b->cache, err) < 0)
 		return -1;
+	b->context_tree = builder_context_tree(b->context);
 	b->images = exec_images_new(b->env->store, &o->registry, o->pull, b->env->progress);
 	return 0;
 }
@@ -115,7 +121,7 @@ static int execute(struct build *b, struct ib_err *err)
 		.launcher = b->env->launcher,
 		.no_run_reason = b->env->no_run_reason,
 		.snapshotter = b->options->snapshotter,
-		.context = builder_context_tree(b->context),
+		.context = &b->context_tree,
 		.context_name = b->options->context,
 		.threads = b->options->threads,
 	};
