@@ -111,24 +111,13 @@ static int set_ids(const struct sandbox_child *child, const struct sandbox_spec 
 /* The filter needs CAP_SYS_ADMIN, which goes with the ids; what follows it is among what it allows. */
 static int drop_privileges(const struct sandbox_child *child, const struct sandbox_spec *spec, struct ib_err *err)
 {
-	if (sandbox_caps_limit(err) < 0 || sandbox_seccomp_load(&child->prepared->filter, err) < 0 ||
-	    set_ids(child, spec, err) < 0 || sandbox_caps_drop(spec->uid, err) < 0)
+	if (sandbox_seccomp_load(&child->prepared->filter, err) < 0 || set_ids(child, spec, err) < 0 ||
+	    sandbox_caps_drop(spec->uid, err) < 0)
 		return -1;
 	/* Changed ids forget it. The launcher kills us itself; this is for the case that it is killed. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return ib_fail_sys(err, errno, "tie to the launcher");
 	return 0;
-}
-
-static void reset_signals(void)
-{
-	struct sigaction action = { .sa_handler = SIG_DFL };
-	sigset_t none;
-
-	for (int sig = 1; sig < NSIG; sig++)
-		(void)sigaction(sig, &action, NULL);	/* those that cannot be changed say so */
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* Standard streams and the report's socket at their numbers, nothing else open but the stub. */
@@ -181,6 +170,7 @@ static int run(const struct sandbox_child *child, struct ib_err *err)
 {
 	ib_autofree char *path = NULL;
 	struct sandbox_spec spec;
+	sigset_t none;
 	int stub = -1;
 
 	umask(0);
@@ -193,7 +183,8 @@ static int run(const struct sandbox_child *child, struct ib_err *err)
 	    sandbox_program_find(spec.argv.v[0], &spec.env, &path, err) < 0 ||
 	    arrange_descriptors(child, &stub, err) < 0)
 		return -1;
-	reset_signals();
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	execute(&spec, path, stub);
 	return 0;
 }

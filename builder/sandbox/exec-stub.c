@@ -55,9 +55,11 @@ void stub_main(long *stack)
 	char **env = argv + stack[0] + 1;
 	struct sandbox_report_head head = { .kind = SANDBOX_REPORT_EXEC };
 
-	(void)call(CALL_FCNTL, SANDBOX_REPORT_FD, F_SETFD, FD_CLOEXEC);
-	head.sys = (int32_t)-call(CALL_EXECVE, (long)argv[0], (long)(argv + 1), (long)env);
-	(void)call(CALL_WRITE, SANDBOX_REPORT_FD, (long)&head, sizeof head);
+	/* Closed: it was the image that executed us, by way of /proc/self/exe. */
+	if (call(CALL_FCNTL, SANDBOX_REPORT_FD, F_SETFD, FD_CLOEXEC) == 0) {
+		head.sys = (int32_t)-call(CALL_EXECVE, (long)argv[0], (long)(argv + 1), (long)env);
+		(void)call(CALL_WRITE, SANDBOX_REPORT_FD, (long)&head, sizeof head);
+	}
 	for (;;)
 		(void)call(CALL_EXIT, 127, 0, 0);
 }

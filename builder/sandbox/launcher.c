@@ -139,8 +139,8 @@ static int start_run(struct launcher *l, const struct sandbox_order *order, cons
 	unsigned long namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
 	struct run run = { .report = fds[SANDBOX_ORDER_REPORT], .pidfd = -1 };
 
-	if (!l->prepared.filter.len)
-		return ib_fail(err, l->prepared.filter_err.code, "%s", l->prepared.filter_err.text);
+	if (l->prepared.err.code != IB_OK)
+		return ib_fail(err, l->prepared.err.code, "%s", l->prepared.err.text);
 	run.pid = fork_into(namespaces | (order->network_none ? CLONE_NEWNET : 0), &run.pidfd);
 	if (run.pid == 0)
 		sandbox_child_main(&child);
@@ -187,6 +187,10 @@ static bool take_order(struct launcher *l)
 
 static void kill_run(struct run *run)
 {
+	char byte;
+
+	/* Unread, it would make the builder see a reset instead of our last report. */
+	(void)recv(run->report, &byte, 1, MSG_DONTWAIT);
 	/* pid 1 of its namespace: all the others die with it. */
 	(void)syscall(SYS_pidfd_send_signal, run->pidfd, SIGKILL, NULL, 0);
 	run->told = true;
@@ -273,23 +277,41 @@ static void let_go_of_descriptors(struct launcher *l)
 	l->prepared.null_fd = fcntl(0, F_DUPFD_CLOEXEC, socket + 1);
 }
 
+/* Signals as a program expects to find them, but held back here: Ctrl-C is the builder's to act on. */
+static void let_go_of_signals(void)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL };
+	sigset_t all;
+
+	sigfillset(&all);
+	(void)sigprocmask(SIG_BLOCK, &all, NULL);
+	for (int sig = 1; sig < NSIG; sig++)
+		(void)sigaction(sig, &action, NULL);	/* those that cannot be changed say so */
+	(void)setsid();	/* away from the terminal too */
+}
+
+/* What all runs have in common. A failure is told to each of them. */
+static void prepare(struct launcher *l)
+{
+	struct sandbox_prepared *p = &l->prepared;
+
+	p->single_id = is_single_id();
+	p->stub_fd = sandbox_stub_open();
+	l->oom_kills = oom_kills();
+	if (sandbox_caps_limit(&p->err) == 0)
+		(void)sandbox_seccomp_build(p->single_id, &p->filter, &p->err);
+}
+
 static void launcher_main(int socket) __attribute__((noreturn));
 
 static void launcher_main(int socket)
 {
 	struct launcher l = { .socket = socket };
-	sigset_t all;
 
-	/* Ctrl-C is the builder's to act on: a session of our own keeps the terminal's signals away. */
-	(void)setsid();
-	sigfillset(&all);
-	(void)sigprocmask(SIG_BLOCK, &all, NULL);
 	(void)prctl(PR_SET_NAME, "imgbuild-run", 0, 0, 0);
+	let_go_of_signals();
 	let_go_of_descriptors(&l);
-	l.prepared.single_id = is_single_id();
-	l.prepared.stub_fd = sandbox_stub_open();
-	l.oom_kills = oom_kills();
-	(void)sandbox_seccomp_build(l.prepared.single_id, &l.prepared.filter, &l.prepared.filter_err);
+	prepare(&l);
 	serve(&l);
 	for (size_t i = 0; i < l.n; i++)
 		kill_run(&l.run[i]);

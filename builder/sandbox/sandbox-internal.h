@@ -41,8 +41,8 @@ int sandbox_launcher_order(struct sandbox_launcher *launcher, const struct sandb
 
 /* What the launcher prepared once for all runs. */
 struct sandbox_prepared {
-	struct sock_fprog filter;	/* filter.len 0: it could not be made, filter_err says why */
-	struct ib_err filter_err;
+	struct ib_err err;		/* filled: why nothing can be run */
+	struct sock_fprog filter;
 	int null_fd;			/* /dev/null, read and write */
 	int stub_fd;			/* exec-stub in a memory file, or -1: the child executes directly */
 	bool single_id;			/* setgroups is denied: one id only */
@@ -64,8 +64,8 @@ int sandbox_seccomp_build(bool single_id, struct sock_fprog *ret_filter, struct 
 int sandbox_seccomp_load(const struct sock_fprog *filter, struct ib_err *err);
 
 /* caps.c */
-int sandbox_caps_limit(struct ib_err *err);		/* the bounding set */
-int sandbox_caps_drop(uid_t uid, struct ib_err *err);	/* the others, after the uid was set */
+int sandbox_caps_limit(struct ib_err *err);		/* the bounding set; by the launcher, which never executes */
+int sandbox_caps_drop(uid_t uid, struct ib_err *err);	/* the others; by the child, after the uid was set */
 
 /* root.c: the tree that is being set up, still beside the host's. */
 struct sandbox_root {

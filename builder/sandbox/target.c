@@ -99,7 +99,7 @@ static char *replace_link(int parent, const char *head, size_t parent_len, const
 	target[n] = '\0';
 	if (target[0] != '/')
 		ib_str_add(&path, head, parent_len);
-	ib_str_addf(&path, "%s/%s", target, rest);
+	ib_str_addf(&path, "%s%s%s", target, *rest ? "/" : "", rest);
 	return path.overflow ? NULL : ib_str_steal(&path);
 }
 
