@@ -168,6 +168,28 @@ static void gzip_members_tell_neither_time_nor_host(void **state)
 	assert_string_equal(got, " 1f 8b 08 00 00 00 00 00 00 ff\n");
 }
 
+static void random_data_is_stored_between_compressed_data(void **state)
+{
+	struct fixture *f = *state;
+	size_t n = 3 * OCI_LAYER_BLOCK;
+	ib_autofree char *bytes = some_bytes(n);
+	uint64_t x = 7;
+	autolayer layer = {0};
+
+	for (size_t i = OCI_LAYER_BLOCK; i < 2 * OCI_LAYER_BLOCK; i++) {
+		x = x * 6364136223846793005u + 1442695040888963407u;
+		bytes[i] = (char)(x >> 56);
+	}
+	write_raw(f, f->pool, &settings[0], bytes, n, &layer);
+	/* Two blocks of hexadecimal digits, four bits each, and one that stays as it is. */
+	assert_in_range(layer.desc.size, 2 * OCI_LAYER_BLOCK, OCI_LAYER_BLOCK * 23 / 10);
+	ib_autofree char *path = blob_path(f, &layer);
+	ib_autofree char *command = ib_asprintf("gzip -t <'%s'; zcat <'%s' | sha256sum", path, path);
+	ib_autofree char *got = output_of(f, command);
+	char hex[OCI_DIGEST_SIZE];
+	assert_memory_equal(got, oci_digest_hex(&layer.diff_id.digest, hex), 64);
+}
+
 static struct oci_tar_entry file_entry(char *name, int64_t size)
 {
 	return (struct oci_tar_entry){.name = name, .mode = S_IFREG | 0644, .size = size};
@@ -435,6 +457,7 @@ int main(void)
 		fixture_test(output_does_not_depend_on_threads),
 		fixture_test(other_tools_read_the_output),
 		fixture_test(gzip_members_tell_neither_time_nor_host),
+		fixture_test(random_data_is_stored_between_compressed_data),
 		fixture_test(files_are_read_whole_and_holes_are_zeros),
 		fixture_test(a_file_that_shrinks_is_named),
 		fixture_test(a_sparse_file_that_shrinks_is_named),
