@@ -515,7 +515,7 @@ void registry_http_stream_finish(struct registry_http_stream *s)
 		explicit_bzero(h->data, strlen(h->data));
 	curl_slist_free_all(s->headers);
 	s->headers = NULL;
-	ib_freep(&s->spill);
+	free(ib_steal_ptr(&s->spill));
 }
 
 void registry_http_stream_free(struct registry_http_stream *s)

@@ -277,7 +277,7 @@ const struct registry_certs *registry_http_certs(struct registry_http *http, con
 			http->bundle = system_bundle();
 		c = ib_new(struct host_certs);
 		if (registry_certs_load(host, http->bundle, &c->certs, err) < 0) {
-			ib_freep(&c);
+			free(ib_steal_ptr(&c));
 		} else {
 			c->host = ib_strdup(host);
 			c->next = http->certs;

@@ -199,6 +199,7 @@ int registry_pull(struct registry_conn *conn, const struct registry_reference *r
 
 	if (resolve(&p, ref, &desc, err) < 0 || pull_tree(&p, &t, &desc, 0, err) < 0)
 		return -1;
-	oci_descriptor_copy(ret_desc, &desc);
+	*ret_desc = desc;
+	desc = (struct oci_descriptor){0};
 	return 0;
 }

@@ -44,8 +44,10 @@ static int bearer(struct registry_conn *conn, const char *realm, const char *ser
 	pthread_mutex_lock(&conn->lock);
 	ib_strv_copy(&scopes, &conn->scopes);
 	pthread_mutex_unlock(&conn->lock);
-	if (registry_tokens_get(conn->session->tokens, &request, &token, err) < 0)
+	if (registry_tokens_get(conn->session->tokens, &request, &token, err) < 0) {
+		(void)registry_signin_hint(conn, err);
 		return ib_wrap(err, "cannot sign in to %s", conn->host->name);
+	}
 	*ret_header = ib_asprintf("Bearer %s", token);
 	return 0;
 }

@@ -47,7 +47,7 @@ static void bad_locations_are_refused_without_their_query(void **state)
 {
 	static const char *const table[] = {
 		"http://s.example/x?secret", "ftp://s.example/?secret", "file:///etc/passwd?secret",
-		"https://user:secret@s.example/", "https:///secret", "https://s.example:99999/secret",
+		"https://user:secret@s.example/", "https://s.example:99999/secret",
 		"http://r.example:8080/secret",
 	};
 
