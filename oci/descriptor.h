@@ -34,6 +34,12 @@ bool oci_media_is_index(enum oci_media media);
 bool oci_media_is_manifest(enum oci_media media);
 bool oci_media_is_layer(enum oci_media media);		/* not foreign ones */
 
+/*
+ * The same thing in the Docker or in the OCI family; a manifest does not mix them. What has no counterpart
+ * stays as it is, but a zstd layer asked for in the Docker family is IB_UNSUPPORTED.
+ */
+int oci_media_in_family(enum oci_media media, bool docker, enum oci_media *ret_media, struct ib_err *err);
+
 struct oci_descriptor {
 	enum oci_media media;
 	char *media_text;		/* set when media is OCI_MEDIA_OTHER or OCI_MEDIA_FOREIGN_LAYER, else NULL */

@@ -66,9 +66,19 @@ IB_DEFINE_FREE(oci_blob_writer);
 int oci_blob_writer_write(struct oci_blob_writer *writer, const void *bytes, size_t n, struct ib_err *err);
 int64_t oci_blob_writer_size(const struct oci_blob_writer *writer);
 
-/* digest must be that of all bytes written: the caller verified or computed it. fsyncs, links, fsyncs. */
+/*
+ * digest must be that of all bytes written: the caller verified or computed it. The data is flushed to the
+ * disk, then the blob gets its name; one that is present already costs nothing. After a power cut the blob
+ * is whole or missing, as long as oci_store_flush() was not called.
+ */
 int oci_blob_writer_commit(struct oci_blob_writer *writer, const struct oci_digest *digest,
 			   struct ib_err *err);
+
+/*
+ * Make the names of all blobs committed so far survive a power cut. oci_store_name_set() does it before it
+ * names an image; whoever records digests elsewhere asks oci_store_has() before he believes them.
+ */
+int oci_store_flush(struct oci_store *store, struct ib_err *err);
 
 /* Remove a blob; one that is not there is success. For collection only, under oci_store_lock(). */
 int oci_store_remove_blob(struct oci_store *store, const struct oci_digest *digest, struct ib_err *err);
@@ -86,7 +96,8 @@ int oci_store_lock(struct oci_store *store, bool exclusive, bool wait, struct ib
 
 /*
  * Names. name is a full reference ("docker.io/library/myimage:v1"); it stands in the annotation
- * org.opencontainers.image.ref.name of the descriptor. Setting a name moves it.
+ * org.opencontainers.image.ref.name of the index.json entry (and, for containerd, io.containerd.image.name);
+ * what name_get gives does not have them. Setting a name moves it; nothing is written when nothing changes.
  */
 int oci_store_name_get(struct oci_store *store, const char *name, struct oci_descriptor *ret_desc,
 		       struct ib_err *err);	/* IB_NOTFOUND */

@@ -175,13 +175,28 @@ bool ib_json_get_bool(const struct ib_json *v, const char *key)
 	return member && member->type == IB_JSON_BOOL && member->truth;
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+	const struct ib_json *const *x = a, *const *y = b;
+
+	return strcmp((*x)->key, (*y)->key);
+}
+
+void ib_json_sort(struct ib_json *object)
+{
+	if (object->n > 1)
+		qsort(object->child, object->n, sizeof *object->child, compare_keys);
+}
+
 /* What yajl's callbacks build: the open containers, innermost last. */
 struct building {
 	struct ib_json *stack[IB_JSON_MAX_DEPTH];
 	size_t depth;
+	size_t values;
 	struct ib_json *root;
 	char *key;
 	const char *flaw;
+	bool too_much;		/* the flaw is a limit passed */
 };
 
 static int refuse(struct building *b, const char *flaw)
@@ -190,10 +205,20 @@ static int refuse(struct building *b, const char *flaw)
 	return 0;
 }
 
+static int refuse_limit(struct building *b, const char *flaw)
+{
+	b->too_much = true;
+	return refuse(b, flaw);
+}
+
 static int place(struct building *b, struct ib_json *take_value)
 {
 	struct ib_json *parent = b->depth ? b->stack[b->depth - 1] : NULL;
 
+	if (++b->values > IB_JSON_MAX_VALUES) {
+		ib_json_free(take_value);
+		return refuse_limit(b, "too many values");
+	}
 	if (!parent)
 		b->root = take_value;
 	else
@@ -244,9 +269,10 @@ static int open_container(struct building *b, enum ib_json_type type)
 	struct ib_json *v;
 
 	if (b->depth == IB_JSON_MAX_DEPTH)
-		return refuse(b, "nesting too deep");
+		return refuse_limit(b, "nesting too deep");
 	v = make(type);
-	place(b, v);
+	if (!place(b, v))
+		return 0;
 	b->stack[b->depth++] = v;
 	return 1;
 }
@@ -269,15 +295,17 @@ static int on_end(void *ctx)
 	return 1;
 }
 
-static int fail_at(struct ib_err *err, const char *bytes, size_t at, const char *flaw)
+static int fail_at(struct ib_err *err, const struct building *b, const char *bytes, size_t at)
 {
+	const char *flaw = b->flaw ? b->flaw : "syntax error";
 	size_t line = 1, column = 1;
 
 	for (size_t i = 0; i < at; i++) {
 		column = bytes[i] == '\n' ? 1 : column + 1;
 		line += bytes[i] == '\n';
 	}
-	return ib_fail(err, IB_INVALID, "not valid JSON: %s at line %zu, column %zu", flaw, line, column);
+	return ib_fail(err, b->too_much ? IB_LIMIT : IB_INVALID, "not valid JSON: %s at line %zu, column %zu",
+		       flaw, line, column);
 }
 
 struct ib_json *ib_json_parse(const char *bytes, size_t len, struct ib_err *err)
@@ -312,16 +340,62 @@ struct ib_json *ib_json_parse(const char *bytes, size_t len, struct ib_err *err)
 	if (status == yajl_status_ok && b.root)
 		return b.root;
 	ib_json_free(b.root);
-	fail_at(err, bytes, at < len ? at : len, b.flaw ? b.flaw : "syntax error");
+	fail_at(err, &b, bytes, at < len ? at : len);
 	return NULL;
 }
 
-void ib_json_print_string(const char *s, struct ib_str *out)
+/* How values are written. */
+struct style {
+	int indent;	/* levels so far, or -1 for compact text */
+	bool go;	/* escape as Go does */
+};
+
+/*
+ * Length of what stands at s and Go's encoding/json would not write as it is, 0 if it would; *ret_text is
+ * its replacement.
+ */
+static size_t go_escape(const char *s, const char **ret_text)
+{
+	const unsigned char *p = (const unsigned char *)s;
+
+	switch (*p) {
+	case '<':
+		*ret_text = "\\u003c";
+		return 1;
+	case '>':
+		*ret_text = "\\u003e";
+		return 1;
+	case '&':
+		*ret_text = "\\u0026";
+		return 1;
+	case '\b':
+		*ret_text = "\\b";
+		return 1;
+	case '\f':
+		*ret_text = "\\f";
+		return 1;
+	}
+	if (p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9)) {
+		*ret_text = p[2] == 0xa8 ? "\\u2028" : "\\u2029";
+		return 3;
+	}
+	*ret_text = "\\ufffd";
+	return *p >= 0x80 && ib_utf8_length(s) == 0;
+}
+
+static void print_string(const char *s, bool go, struct ib_str *out)
 {
 	ib_str_addc(out, '"');
-	for (; *s; s++) {
+	while (*s) {
 		unsigned char c = (unsigned char)*s;
+		const char *text;
+		size_t n = go ? go_escape(s, &text) : 0;
 
+		if (n) {
+			ib_str_adds(out, text);
+			s += n;
+			continue;
+		}
 		if (c == '"' || c == '\\') {
 			ib_str_addc(out, '\\');
 			ib_str_addc(out, *s);
@@ -334,10 +408,19 @@ void ib_json_print_string(const char *s, struct ib_str *out)
 		} else if (c < 0x20) {
 			ib_str_addf(out, "\\u%04x", c);
 		} else {
-			ib_str_addc(out, *s);
+			/* A whole sequence at once: its later bytes are not to be judged alone. */
+			n = ib_utf8_length(s);
+			ib_str_add(out, s, n ? n : 1);
+			s += n ? n - 1 : 0;
 		}
+		s++;
 	}
 	ib_str_addc(out, '"');
+}
+
+void ib_json_print_string(const char *s, struct ib_str *out)
+{
+	print_string(s, false, out);
 }
 
 static void newline(struct ib_str *out, int indent)
@@ -346,8 +429,9 @@ static void newline(struct ib_str *out, int indent)
 		ib_str_addf(out, "\n%*s", 2 * indent, "");
 }
 
-static void print(const struct ib_json *v, struct ib_str *out, int indent)
+static void print(const struct ib_json *v, struct ib_str *out, struct style style)
 {
+	struct style inner = {style.indent < 0 ? -1 : style.indent + 1, style.go};
 	bool object = v->type == IB_JSON_OBJECT;
 
 	switch (v->type) {
@@ -361,7 +445,7 @@ static void print(const struct ib_json *v, struct ib_str *out, int indent)
 		ib_str_add(out, v->text, v->len);
 		return;
 	case IB_JSON_STRING:
-		ib_json_print_string(v->text, out);
+		print_string(v->text, style.go, out);
 		return;
 	case IB_JSON_ARRAY:
 	case IB_JSON_OBJECT:
@@ -371,24 +455,29 @@ static void print(const struct ib_json *v, struct ib_str *out, int indent)
 	for (size_t i = 0; i < v->n; i++) {
 		if (i)
 			ib_str_addc(out, ',');
-		newline(out, indent < 0 ? -1 : indent + 1);
+		newline(out, inner.indent);
 		if (object) {
-			ib_json_print_string(v->child[i]->key, out);
-			ib_str_adds(out, indent < 0 ? ":" : ": ");
+			print_string(v->child[i]->key, style.go, out);
+			ib_str_adds(out, style.indent < 0 ? ":" : ": ");
 		}
-		print(v->child[i], out, indent < 0 ? -1 : indent + 1);
+		print(v->child[i], out, inner);
 	}
 	if (v->n)
-		newline(out, indent);
+		newline(out, style.indent);
 	ib_str_addc(out, object ? '}' : ']');
 }
 
 void ib_json_print(const struct ib_json *v, struct ib_str *out)
 {
-	print(v, out, -1);
+	print(v, out, (struct style){.indent = -1});
+}
+
+void ib_json_print_go(const struct ib_json *v, struct ib_str *out)
+{
+	print(v, out, (struct style){.indent = -1, .go = true});
 }
 
 void ib_json_print_pretty(const struct ib_json *v, struct ib_str *out)
 {
-	print(v, out, 0);
+	print(v, out, (struct style){0});
 }

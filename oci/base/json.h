@@ -30,10 +30,12 @@ struct ib_json {
 
 #define IB_JSON_MAX_DEPTH 64		/* no document of ours nests deeper than ten */
 #define IB_JSON_MAX_BYTES (16u << 20)	/* four times the largest manifest a registry takes */
+#define IB_JSON_MAX_VALUES (1u << 18)	/* some 30 MiB of tree: "[0,0,0..." must not become gigabytes */
 
 /*
  * Parse exactly one value. Fails with IB_INVALID (syntax, with line and column; duplicate keys; a NUL in
- * a string or key; invalid UTF-8) or IB_LIMIT (len over IB_JSON_MAX_BYTES, depth). NULL on failure.
+ * a string or key; invalid UTF-8) or IB_LIMIT (len over IB_JSON_MAX_BYTES, depth, number of values). NULL
+ * on failure.
  */
 struct ib_json *ib_json_parse(const char *bytes, size_t len, struct ib_err *err);
 void ib_json_free(struct ib_json *value);
@@ -52,6 +54,7 @@ struct ib_json *ib_json_copy(const struct ib_json *value);	/* without the key */
 /* Put a member, replacing one of that key in its place; NULL take_value removes the key. */
 void ib_json_set(struct ib_json *object, const char *key, struct ib_json *take_value);
 void ib_json_append(struct ib_json *array, struct ib_json *take_value);
+void ib_json_sort(struct ib_json *object);	/* members by key, byte order */
 
 /* Borrowed, until the parent changes. NULL when missing, when JSON null, or when v is no object. */
 const struct ib_json *ib_json_get(const struct ib_json *v, const char *key);
@@ -67,6 +70,12 @@ bool ib_json_get_bool(const struct ib_json *v, const char *key);	/* false when m
 /* Append the compact text of v to out. */
 void ib_json_print(const struct ib_json *v, struct ib_str *out);
 void ib_json_print_string(const char *s, struct ib_str *out);	/* with its quotes */
+
+/*
+ * As ib_json_print(), with strings escaped as Go's encoding/json does it (< > & U+2028 U+2029 as \uNNNN,
+ * bytes that are no UTF-8 as \ufffd): documents of images equal those of other builders byte for byte.
+ */
+void ib_json_print_go(const struct ib_json *v, struct ib_str *out);
 
 /* As ib_json_print(), indented by two spaces for people. */
 void ib_json_print_pretty(const struct ib_json *v, struct ib_str *out);

@@ -141,23 +141,30 @@ bool ib_ends(const char *s, const char *suffix)
 	return n >= m && memcmp(s + n - m, suffix, m) == 0;
 }
 
-/* Length of the well-formed UTF-8 sequence at s that is no control character, or 0. */
-static size_t utf8_printable(const unsigned char *s)
+size_t ib_utf8_length(const char *text)
 {
+	const unsigned char *s = (const unsigned char *)text;
 	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 :
 		   (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
 
-	if (n == 1)
-		return s[0] >= 0x20 && s[0] != 0x7f;
 	for (size_t i = 1; i < n; i++)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
-	/* C1 controls, overlong three- and four-byte forms, surrogates and beyond U+10FFFF. */
-	if ((n == 2 && s[0] == 0xc2 && s[1] < 0xa0) || (n == 3 && s[0] == 0xe0 && s[1] < 0xa0) ||
-	    (n == 3 && s[0] == 0xed && s[1] >= 0xa0) || (n == 4 && s[0] == 0xf0 && s[1] < 0x90) ||
-	    (n == 4 && s[0] == 0xf4 && s[1] >= 0x90))
+	/* Overlong three- and four-byte forms, surrogates and beyond U+10FFFF. */
+	if ((n == 3 && s[0] == 0xe0 && s[1] < 0xa0) || (n == 3 && s[0] == 0xed && s[1] >= 0xa0) ||
+	    (n == 4 && s[0] == 0xf0 && s[1] < 0x90) || (n == 4 && s[0] == 0xf4 && s[1] >= 0x90))
 		return 0;
 	return n;
+}
+
+/* The same, or 0 for a control character (C0, DEL, C1). */
+static size_t utf8_printable(const char *s)
+{
+	unsigned char first = (unsigned char)s[0], second = first ? (unsigned char)s[1] : 0;
+
+	if (first < 0x20 || first == 0x7f || (first == 0xc2 && second < 0xa0))
+		return 0;
+	return ib_utf8_length(s);
 }
 
 char *ib_printable(const char *s, size_t max)
@@ -166,13 +173,12 @@ char *ib_printable(const char *s, size_t max)
 	size_t i = 0;
 
 	while (s[i] && i < max) {
-		const unsigned char *p = (const unsigned char *)s + i;
-		size_t n = utf8_printable(p);
+		size_t n = utf8_printable(s + i);
 
 		if (n)
-			ib_str_add(&out, p, n);
+			ib_str_add(&out, s + i, n);
 		else
-			ib_str_addf(&out, "\\x%02x", *p);
+			ib_str_addf(&out, "\\x%02x", (unsigned char)s[i]);
 		i += n ? n : 1;
 	}
 	if (s[i])
@@ -182,10 +188,16 @@ char *ib_printable(const char *s, size_t max)
 
 #define NEAREST_MAX 40	/* no keyword, flag or stage name worth a guess is longer */
 
-/* Levenshtein distance, case ignored. */
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Edit distance, case ignored; two neighbours that changed places are one edit, as typing makes them so. */
 static size_t distance(const char *a, const char *b)
 {
-	size_t row[NEAREST_MAX + 1];
+	size_t rows[3][NEAREST_MAX + 1];
+	size_t *before = rows[0], *above = rows[1], *row = rows[2];
 	size_t n = strlen(a), m = strlen(b);
 
 	if (n > NEAREST_MAX || m > NEAREST_MAX)
@@ -193,20 +205,19 @@ static size_t distance(const char *a, const char *b)
 	for (size_t j = 0; j <= m; j++)
 		row[j] = j;
 	for (size_t i = 1; i <= n; i++) {
-		size_t diagonal = row[0];
+		size_t *oldest = before;
 
+		before = above;
+		above = row;
+		row = oldest;
 		row[0] = i;
 		for (size_t j = 1; j <= m; j++) {
-			size_t above = row[j];
-			bool same = tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[j - 1]);
-			size_t best = diagonal + !same;
+			int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
 
-			if (above + 1 < best)
-				best = above + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-			diagonal = above;
+			row[j] = least(above[j - 1] + (x != y), least(above[j], row[j - 1]) + 1);
+			if (i > 1 && j > 1 && x == tolower((unsigned char)b[j - 2]) &&
+			    y == tolower((unsigned char)a[i - 2]))
+				row[j] = least(row[j], before[j - 2] + 1);
 		}
 	}
 	return row[m];

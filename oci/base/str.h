@@ -53,6 +53,9 @@ void ib_strv_sort(struct ib_strv *list);				/* byte order */
 bool ib_starts(const char *s, const char *prefix);
 bool ib_ends(const char *s, const char *suffix);
 
+/* Length (1..4) of the well-formed UTF-8 sequence that s begins with, 0 if it does not. */
+size_t ib_utf8_length(const char *s);
+
 /*
  * A copy of at most max bytes of s that may be shown to a person: control bytes and invalid UTF-8 appear
  * as \xNN, a cut is marked with "...". For everything that came from a peer, an archive or a file.
@@ -61,7 +64,8 @@ char *ib_printable(const char *s, size_t max);
 
 /*
  * The candidate that word was probably meant to be: the one at the smallest edit distance, at most two
- * and less than half of the word's length; NULL if there is none. Case is ignored. Borrowed from list.
+ * and at most half of the word's length; NULL if there is none. Two neighbours that changed places are one
+ * edit. Case is ignored. Borrowed from list.
  */
 const char *ib_nearest(const char *word, const char *const *candidates, size_t n);
 
