@@ -47,8 +47,7 @@ int oci_store_make_blob_dir(struct oci_store *store, enum oci_algo algo, struct 
 	return dir < 0 ? ib_fail_sys(err, errno, "open '%s'", path) : dir;
 }
 
-/* Size of the blob, or -1 when there is none. */
-static int64_t blob_size(struct oci_store *store, const struct oci_digest *digest)
+int64_t oci_store_blob_size(struct oci_store *store, const struct oci_digest *digest)
 {
 	int dir = oci_store_blob_dir(store, digest->algo);
 	char hex[OCI_DIGEST_SIZE];
@@ -62,7 +61,7 @@ static int64_t blob_size(struct oci_store *store, const struct oci_digest *diges
 
 bool oci_store_has(struct oci_store *store, const struct oci_digest *digest, int64_t size)
 {
-	int64_t there = blob_size(store, digest);
+	int64_t there = oci_store_blob_size(store, digest);
 
 	return there >= 0 && (size < 0 || there == size);
 }
@@ -218,7 +217,7 @@ static int each_in_dir(struct oci_store *store, enum oci_algo algo, oci_blob_fn 
 		ib_autoerr no = {0};
 
 		/* Other names are not ours to judge; a blob may be removed by others while we look. */
-		if (oci_digest_parse(text, &digest, &no) == 0 && (size = blob_size(store, &digest)) >= 0)
+		if (oci_digest_parse(text, &digest, &no) == 0 && (size = oci_store_blob_size(store, &digest)) >= 0)
 			r = fn(ctx, &digest, size, err);
 	}
 	(void)closedir(d);	/* was only read */

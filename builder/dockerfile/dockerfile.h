@@ -55,9 +55,10 @@ struct dockerfile_instruction {
 
 	/*
 	 * RUN, CMD, ENTRYPOINT, SHELL: json: argv; else one text. ADD, COPY: sources, except those that
-	 * are heredocs, and then the destination. VOLUME, EXPOSE: words. FROM: image [AS name] as {image} or {image, name}, the name
-	 * lower-cased. USER, WORKDIR, STOPSIGNAL, MAINTAINER: one text. HEALTHCHECK: {"NONE"}, {"CMD",
-	 * argv...} with json, {"CMD", text} without. ONBUILD: the whole trigger text, heredocs included.
+	 * are heredocs, and then the destination. VOLUME, EXPOSE: words. FROM: image [AS name] as {image}
+	 * or {image, name}, the name lower-cased. USER, WORKDIR, STOPSIGNAL, MAINTAINER: one text.
+	 * HEALTHCHECK: {"NONE"}, {"CMD", argv...} with json, {"CMD", text} without. ONBUILD: the whole
+	 * trigger text, heredocs included.
 	 */
 	struct ib_strv args;
 	bool json;

@@ -13,7 +13,7 @@
 #include "builder/dockerfile/expand.h"
 
 #define LEX_MAX_DEPTH 128		/* ${a:-${b:-...}}; people nest two or three */
-#define LEX_MAX_WORK (UINT64_C(1) << 27) /* bytes copied and pattern steps: about half a second */
+#define LEX_MAX_WORK (UINT64_C(1) << 26) /* bytes copied and pattern steps: a quarter of a second */
 #define LEX_MAX_WORDS (1u << 20)	/* words of one text; there are 65,536 ports to expose */
 #define LEX_MAX_UNDEFINED 256		/* names reported as unset; a linter shows far fewer */
 

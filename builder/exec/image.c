@@ -303,6 +303,16 @@ static bool is_complete(const struct exec_image *image)
 	return true;
 }
 
+int exec_image_name_if_complete(struct exec_image *image, struct ib_err *err)
+{
+	const char *name = image->name;
+
+	if (!image->remote || !is_complete(image))
+		return 0;
+	/* The manifest, not the index it was chosen from: a name never stands for what is not all there. */
+	return oci_store_name_set(image->images->store, &name, 1, &image->image->desc, err);
+}
+
 struct fetch {
 	struct exec_image *image;
 	int step;
@@ -322,7 +332,6 @@ int exec_image_fetch(struct exec_image *image, int progress_step, struct ib_err 
 {
 	struct fetch fetch = {image, progress_step};
 	struct registry_transfer transfer = {.progress = fetch_progress, .ctx = &fetch};
-	const char *name = image->name;
 	IB_CLEANUP(oci_descriptor_done) struct oci_descriptor got = {0};
 	struct registry_conn *conn;
 
@@ -332,7 +341,5 @@ int exec_image_fetch(struct exec_image *image, int progress_step, struct ib_err 
 				  &transfer, &got, err) < 0)
 			return ib_wrap(err, "base image %s", image->name);
 	}
-	if (!image->remote || !is_complete(image))
-		return 0;
-	return oci_store_name_set(image->images->store, &name, 1, &image->desc, err);
+	return exec_image_name_if_complete(image, err);
 }

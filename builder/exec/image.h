@@ -44,4 +44,7 @@ int exec_image_layer_open(struct exec_image *image, size_t index, struct oci_rea
 /* Fetch the layers that are not in the store yet, side by side, and give the image its name there. */
 int exec_image_fetch(struct exec_image *image, int progress_step, struct ib_err *err);
 
+/* The name alone, when all layers are there already; nothing is fetched. */
+int exec_image_name_if_complete(struct exec_image *image, struct ib_err *err);
+
 #endif

@@ -7,7 +7,7 @@
 #include "builder/output/output.h"
 #include "oci/base/alloc.h"
 #include "oci/base/fd.h"
-#include "oci/hardlinks.h"
+#include "oci/diff-links.h"
 
 #include "oci/base/poison.h"
 
@@ -16,7 +16,7 @@
 struct copying {
 	const struct builder_export *export;
 	int root;
-	struct oci_hardlinks *links;
+	struct diff_links *links;
 	char *buf;
 };
 
@@ -45,7 +45,7 @@ static int copy_content(const struct copying *c, const struct oci_walk_entry *e,
 
 static int put_file(const struct copying *c, const struct oci_walk_entry *e, int parent, struct ib_err *err)
 {
-	const char *first = oci_hardlinks_find(c->links, &e->st, e->path);
+	const char *first = diff_links_seen(c->links, &e->st, e->path);
 	ib_autoclose int to = -1;
 
 	if (first && linkat(c->root, first, parent, e->name, 0) == 0)
@@ -144,7 +144,7 @@ static int set_directory_times(const struct copying *c, struct ib_err *err)
 int builder_export_local(const struct builder_output *output, const struct builder_export *export,
 			 struct ib_err *err)
 {
-	IB_CLEANUP(oci_hardlinks_freep) struct oci_hardlinks *links = oci_hardlinks_new();
+	IB_CLEANUP(diff_links_freep) struct diff_links *links = diff_links_new();
 	IB_CLEANUP(oci_union_walk_freep) struct oci_union_walk *walk = NULL;
 	ib_autofree char *buf = ib_malloc(COPY_BYTES);
 	struct copying c = {.export = export, .links = links, .buf = buf};

@@ -8,7 +8,7 @@
 #include "builder/output/output.h"
 #include "oci/base/alloc.h"
 #include "oci/base/fd.h"
-#include "oci/hardlinks.h"
+#include "oci/diff-links.h"
 
 #include "oci/base/poison.h"
 
@@ -17,7 +17,7 @@
 struct writing {
 	const struct builder_export *export;
 	struct oci_tar_writer *tar;
-	struct oci_hardlinks *links;
+	struct diff_links *links;
 	char *buf;
 };
 
@@ -69,7 +69,7 @@ static int write_entry(struct writing *w, const struct oci_walk_entry *e, struct
 	if (S_ISLNK(e->st.st_mode) && read_link(e, &entry.link, err) < 0)
 		return -1;
 	if (S_ISREG(e->st.st_mode)) {
-		const char *first = oci_hardlinks_find(w->links, &e->st, e->path);
+		const char *first = diff_links_seen(w->links, &e->st, e->path);
 
 		entry.hardlink = first != NULL;
 		entry.link = ib_strdup_null(first);
@@ -87,7 +87,7 @@ static int write_tree(void *ctx, oci_tar_sink *sink, void *sink_ctx, struct ib_e
 {
 	const struct builder_export *export = ctx;
 	IB_CLEANUP(oci_tar_writer_freep) struct oci_tar_writer *tar = oci_tar_writer_new(sink, sink_ctx);
-	IB_CLEANUP(oci_hardlinks_freep) struct oci_hardlinks *links = oci_hardlinks_new();
+	IB_CLEANUP(diff_links_freep) struct diff_links *links = diff_links_new();
 	IB_CLEANUP(oci_union_walk_freep) struct oci_union_walk *walk = NULL;
 	ib_autofree char *buf = ib_malloc(COPY_BYTES);
 	struct writing w = {.export = export, .tar = tar, .links = links, .buf = buf};
