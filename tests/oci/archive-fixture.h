@@ -33,14 +33,14 @@ struct fixture {
 	struct oci_tar_writer *out;
 };
 
-static int append_to_str(void *ctx, const void *bytes, size_t n, struct ib_err *err)
+static inline int append_to_str(void *ctx, const void *bytes, size_t n, struct ib_err *err)
 {
 	(void)err;
 	ib_str_add(ctx, bytes, n);
 	return 0;
 }
 
-static void begin_archive(struct fixture *f)
+static inline void begin_archive(struct fixture *f)
 {
 	oci_tar_writer_free(f->out);
 	ib_str_done(&f->tar);
@@ -48,7 +48,7 @@ static void begin_archive(struct fixture *f)
 	f->out = oci_tar_writer_new(append_to_str, &f->tar);
 }
 
-static int setup(void **state)
+static inline int setup(void **state)
 {
 	struct fixture *f = ib_new(struct fixture);
 	const char *tmp = getenv("TMPDIR");
@@ -64,7 +64,7 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
+static inline int teardown(void **state)
 {
 	struct fixture *f = *state;
 	ib_autoerr err = {0};
@@ -79,7 +79,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void add_entry(struct fixture *f, const char *name, mode_t mode, const char *link, bool hard,
+static inline void add_entry(struct fixture *f, const char *name, mode_t mode, const char *link, bool hard,
 		      const void *bytes, size_t n)
 {
 	ib_autofree char *copy = ib_strdup(name), *target = ib_strdup_null(link);
@@ -93,17 +93,17 @@ static void add_entry(struct fixture *f, const char *name, mode_t mode, const ch
 		assert_int_equal(oci_tar_write(f->out, bytes, n, &err), 0);
 }
 
-static void add_bytes(struct fixture *f, const char *name, const void *bytes, size_t n)
+static inline void add_bytes(struct fixture *f, const char *name, const void *bytes, size_t n)
 {
 	add_entry(f, name, S_IFREG | 0644, NULL, false, bytes, n);
 }
 
-static void add(struct fixture *f, const char *name, const char *text)
+static inline void add(struct fixture *f, const char *name, const char *text)
 {
 	add_bytes(f, name, text, strlen(text));
 }
 
-static void end_archive(struct fixture *f)
+static inline void end_archive(struct fixture *f)
 {
 	ib_autoerr err = {0};
 
@@ -111,7 +111,7 @@ static void end_archive(struct fixture *f)
 }
 
 /* Blobs of the store, temporary files included. */
-static int count_blobs(struct fixture *f)
+static inline int count_blobs(struct fixture *f)
 {
 	int fd = openat(oci_store_dirfd(f->store), "blobs/sha256", O_RDONLY | O_DIRECTORY), n = 0;
 	DIR *d = fdopendir(fd);
@@ -124,7 +124,7 @@ static int count_blobs(struct fixture *f)
 }
 
 /* "sha256:HEX" of a text. The caller's. */
-static char *digest_of(const void *bytes, size_t n)
+static inline char *digest_of(const void *bytes, size_t n)
 {
 	struct oci_digest digest;
 	char text[OCI_DIGEST_SIZE];
