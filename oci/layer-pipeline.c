@@ -63,11 +63,13 @@ struct layer_pipeline *layer_pipeline_open(struct oci_store *store, struct ib_po
 	p->store = store;
 	p->pool = pool;
 	p->setting = *setting;
+	if (!store)	/* nothing is kept, so nothing is compressed */
+		p->setting.compression = OCI_UNCOMPRESSED;
 	p->n_blocks = 2 * ib_pool_threads(pool) + 2;
 	if (p->n_blocks > MAX_BLOCKS)
 		p->n_blocks = MAX_BLOCKS;
 	p->block = ib_calloc(p->n_blocks, sizeof *p->block);
-	if (setting->compression != OCI_UNCOMPRESSED)
+	if (p->setting.compression != OCI_UNCOMPRESSED)
 		p->room = block_compress_bound(setting, OCI_LAYER_BLOCK);
 	p->tar_hash = oci_hash_new(OCI_SHA256);
 	p->blob_hash = oci_hash_new(OCI_SHA256);
@@ -131,6 +133,8 @@ static void hash_blocks(struct layer_pipeline *p)
 
 static int write_block(struct layer_pipeline *p, const struct block *b, struct ib_err *err)
 {
+	if (!p->store)
+		return 0;
 	if (!p->writer && oci_blob_writer_new(p->store, &p->writer, err) < 0)
 		return -1;
 	if (p->setting.compression != OCI_UNCOMPRESSED)	/* else the tar's digest is the blob's */
@@ -329,6 +333,7 @@ static int drain(struct layer_pipeline *p, struct ib_err *err)
 	int r = 0;
 
 	pthread_mutex_lock(&p->lock);
+	p->whole = p->filled == 0;
 	if (p->filling)
 		end_block(p);
 	while (!p->stopped && (p->taken < p->filled || p->hashed < p->filled || p->active)) {
@@ -369,13 +374,12 @@ int layer_pipeline_finish(struct layer_pipeline *p, const struct oci_digest *wan
 
 	if (result.tar_size == 0 && start_block(p, err) < 0)	/* no input is one empty member or frame */
 		return -1;
-	p->whole = p->filled == 0;	/* unlocked: no job was ever queued */
 	if (drain(p, err) < 0)
 		return -1;
 	oci_hash_final(p->tar_hash, &result.tar);
 	if (want && !oci_digest_equal(want, &result.tar))
 		return oci_fail_mismatch(err, want, &result.tar);
-	if ((p->whole ? commit_whole : commit_written)(p, &result, err) < 0)
+	if (p->store && (p->whole ? commit_whole : commit_written)(p, &result, err) < 0)
 		return -1;
 	*ret_result = result;
 	return 0;

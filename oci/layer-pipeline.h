@@ -15,7 +15,7 @@
 /* Owned by the thread that fills it. */
 struct layer_pipeline;
 
-/* store and pool outlive it; work it left in the pool is harmless once it is closed. */
+/* A NULL store keeps nothing: only the tar is hashed. store and pool outlive it; work it left in the pool is harmless once it is closed. */
 struct layer_pipeline *layer_pipeline_open(struct oci_store *store, struct ib_pool *pool,
 					   const struct oci_compression_setting *setting);
 void layer_pipeline_free(struct layer_pipeline *pipeline);

@@ -86,7 +86,7 @@ int tar_stream_skip(struct tar_stream *s, int64_t n, struct ib_err *err)
 {
 	while (n > 0) {
 		const char *bytes;
-		size_t got;
+		size_t got = 0;
 
 		if (take(s, n, &bytes, &got, err) < 0)
 			return -1;
@@ -99,7 +99,7 @@ int tar_stream_copy(struct tar_stream *s, char *to, size_t n, struct ib_err *err
 {
 	while (n > 0) {
 		const char *bytes;
-		size_t got;
+		size_t got = 0;
 
 		if (take(s, (int64_t)n, &bytes, &got, err) < 0)
 			return -1;

@@ -1,0 +1,79 @@
+#include "oci/layer-apply-internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "oci/base/fd.h"
+
+#include "oci/base/poison.h"
+
+#define HOLE_BYTES (64u << 10)	/* blocks of this many zero bytes, so aligned, are not written */
+
+static bool is_zero(const char *p, size_t n)
+{
+	return p[0] == '\0' && memcmp(p, p + 1, n - 1) == 0;
+}
+
+/* Bytes from offset on to the next boundary, at most n. */
+static size_t block_of(int64_t offset, size_t n)
+{
+	size_t block = HOLE_BYTES - (size_t)((uint64_t)offset % HOLE_BYTES);
+
+	return block < n ? block : n;
+}
+
+/* The length of what at p is to be written in one go: all up to the first block of zeros. */
+static size_t written_run(const char *p, size_t n, int64_t offset)
+{
+	size_t run = 0;
+
+	while (run < n) {
+		size_t block = block_of(offset + (int64_t)run, n - run);
+
+		if (block == HOLE_BYTES && is_zero(p + run, block))
+			break;
+		run += block;
+	}
+	return run;
+}
+
+/* Write one piece but for its holes. *end is where the file ends by now. */
+static int write_piece(int fd, const char *p, size_t n, int64_t offset, int64_t *end, struct ib_err *err)
+{
+	while (n) {
+		size_t run = written_run(p, n, offset);
+
+		if (run && ib_pwrite_full(fd, p, run, offset) < 0)
+			return ib_fail_sys(err, errno, "write");
+		if (run)
+			*end = offset + (int64_t)run;
+		else
+			run = HOLE_BYTES;	/* a hole: there is a whole block of it */
+		p += run;
+		n -= run;
+		offset += (int64_t)run;
+	}
+	return 0;
+}
+
+int apply_content(struct apply *a, struct oci_tar_reader *tar, int fd, int64_t size, struct ib_err *err)
+{
+	int64_t max = a->options->max_bytes, end = 0, offset;
+	const void *bytes;
+	size_t n;
+	int got;
+
+	while ((got = oci_tar_read(tar, &bytes, &n, &offset, err)) > 0) {
+		a->result.bytes += (int64_t)n;
+		if (max && a->result.bytes > max)
+			return ib_fail(err, IB_LIMIT, "unpacks to more than %jd bytes", (intmax_t)max);
+		if (write_piece(fd, bytes, n, offset, &end, err) < 0)
+			return -1;
+	}
+	if (got < 0)
+		return -1;
+	if (end < size && ftruncate(fd, size) < 0)
+		return ib_fail_sys(err, errno, "set size");
+	return 0;
+}
