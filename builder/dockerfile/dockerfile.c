@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "builder/dockerfile/heredoc.h"
+#include "oci/base/alloc.h"
 
 #include "oci/base/poison.h"
 
@@ -58,4 +59,22 @@ bool dockerfile_flag_true(const struct dockerfile_instruction *in, const char *n
 	const char *value = dockerfile_flag(in, name);
 
 	return value && strcmp(value, "true") == 0;
+}
+
+char *dockerfile_heredoc_text(const struct dockerfile_heredoc *heredoc)
+{
+	char *text = ib_malloc(strlen(heredoc->body) + 1), *to = text;
+
+	for (const char *p = heredoc->body; *p;) {
+		const char *end = strchrnul(p, '\n');
+
+		while (heredoc->strip_tabs && *p == '\t')
+			p++;
+		end += *end == '\n';
+		memcpy(to, p, (size_t)(end - p));
+		to += end - p;
+		p = end;
+	}
+	*to = '\0';
+	return text;
 }
