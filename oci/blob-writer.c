@@ -95,6 +95,16 @@ int oci_blob_writer_write(struct oci_blob_writer *w, const void *bytes, size_t n
 	return 0;
 }
 
+int oci_blob_writer_start(struct oci_blob_writer *w, struct ib_err *err)
+{
+	if (w->fd < 0)
+		return 0;	/* parked */
+	if (flush_buffer(w, err) < 0)
+		return -1;
+	(void)sync_file_range(w->fd, 0, 0, SYNC_FILE_RANGE_WRITE);	/* a hint */
+	return 0;
+}
+
 int oci_blob_writer_reopen(struct oci_blob_writer *w, struct ib_err *err)
 {
 	char self[32];

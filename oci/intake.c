@@ -132,6 +132,8 @@ static int keep(struct oci_intake *intake, struct ib_err *err)
 	}
 	if (now->bytes)
 		intake->memory += (size_t)now->size;
+	else if (oci_blob_writer_start(now->writer, err) < 0)
+		return -1;
 	else if (intake->n_open < OCI_INTAKE_MAX_OPEN)
 		intake->n_open++;
 	else if (oci_blob_writer_park(now->writer, err) < 0)
@@ -271,15 +273,38 @@ void oci_intake_rollback(struct oci_intake *intake, size_t mark)
 		intake->blobs[intake->needed[--intake->n_needed]].needed = false;
 }
 
+static int make_file(struct oci_intake *intake, struct blob *b, struct ib_err *err)
+{
+	if (b->writer)
+		return 0;
+	if (oci_blob_writer_new(intake->store, &b->writer, err) < 0)
+		return -1;
+	return oci_blob_writer_write(b->writer, b->bytes, (size_t)b->size, err);
+}
+
+/* The small ones become files now, as many as may be open; the disk begins with all of them at once. */
+static int start_small(struct oci_intake *intake, struct ib_err *err)
+{
+	for (size_t i = 0; i < intake->n_needed && intake->n_open < OCI_INTAKE_MAX_OPEN; i++) {
+		struct blob *b = &intake->blobs[intake->needed[i]];
+
+		if (b->writer)
+			continue;
+		if (make_file(intake, b, err) < 0 || oci_blob_writer_start(b->writer, err) < 0)
+			return -1;
+		intake->n_open++;
+	}
+	return 0;
+}
+
 int oci_intake_commit(struct oci_intake *intake, struct ib_err *err)
 {
+	if (start_small(intake, err) < 0)
+		return -1;
 	for (size_t i = 0; i < intake->n_needed; i++) {
 		struct blob *b = &intake->blobs[intake->needed[i]];
 
-		if (!b->writer && (oci_blob_writer_new(intake->store, &b->writer, err) < 0 ||
-				   oci_blob_writer_write(b->writer, b->bytes, (size_t)b->size, err) < 0))
-			return -1;
-		if (oci_blob_writer_commit(b->writer, &b->digest, err) < 0)
+		if (make_file(intake, b, err) < 0 || oci_blob_writer_commit(b->writer, &b->digest, err) < 0)
 			return -1;
 	}
 	return 0;

@@ -30,8 +30,27 @@ int oci_store_open_as(const char *path, bool create, mode_t mode, struct oci_sto
 /* Size of a blob, or -1 when there is none. */
 int64_t oci_store_blob_size(struct oci_store *store, const struct oci_digest *digest);
 
+/*
+ * Put several small blobs, which wait for the disk together, in this order. Their digests must be those of
+ * their bytes.
+ */
+struct oci_small_blob {
+	const void *bytes;
+	size_t n;
+	struct oci_digest digest;
+};
+
+#define OCI_SMALL_BLOBS 4	/* at once */
+int oci_store_put_small(struct oci_store *store, const struct oci_small_blob *blobs, size_t n, struct ib_err *err);
+
 /* What was written so far, readable from its beginning; the descriptor is the caller's. */
 int oci_blob_writer_reopen(struct oci_blob_writer *writer, struct ib_err *err);
+
+/*
+ * Set the disk to work on all that was written, without waiting: those who commit several blobs start them
+ * all first, and the first commit then carries most of the others.
+ */
+int oci_blob_writer_start(struct oci_blob_writer *writer, struct ib_err *err);
 
 /*
  * Give a writer's file a temporary name and close it, for those who have many of them: nothing more can be

@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -94,6 +96,26 @@ static void append_entry(struct oci_index *index, const struct oci_descriptor *e
 	oci_descriptor_copy(&index->manifests[index->n_manifests++], entry);
 }
 
+#define NEW_INDEX ".tmp-index.json"	/* only who holds the lock writes it */
+
+/*
+ * As ib_replace_file(), with the names of the blobs flushed between: where the file system has one journal,
+ * the first flush has carried them already.
+ */
+static int replace_index(struct oci_store *store, const char *bytes, size_t len, struct ib_err *err)
+{
+	ib_autoclose int fd = openat(store->dir, NEW_INDEX, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+				     0644);
+
+	if (fd < 0 || ib_write_full(fd, bytes, len) < 0 || fsync(fd) < 0)
+		return ib_fail_sys(err, errno, "write a new index.json");
+	if (oci_store_flush(store, err) < 0)
+		return -1;
+	if (renameat(store->dir, NEW_INDEX, store->dir, "index.json") < 0 || fsync(store->dir) < 0)
+		return ib_fail_sys(err, errno, "replace index.json");
+	return 0;
+}
+
 static int write_index(struct oci_store *store, const struct oci_index *index, struct ib_err *err)
 {
 	size_t len;
@@ -102,9 +124,7 @@ static int write_index(struct oci_store *store, const struct oci_index *index, s
 	if (len > IB_JSON_MAX_BYTES)
 		return ib_fail(err, IB_LIMIT, "the store has too many names: index.json would pass %u bytes",
 			       IB_JSON_MAX_BYTES);
-	if (oci_store_flush(store, err) < 0)
-		return -1;
-	return ib_replace_file(store->dir, "index.json", bytes, len, 0644, err);
+	return replace_index(store, bytes, len, err);
 }
 
 static bool same_text(const struct oci_descriptor *a, const struct oci_descriptor *b)
