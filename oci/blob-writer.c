@@ -1,11 +1,13 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "oci/base/alloc.h"
+#include "oci/base/clock.h"
 #include "oci/base/fd.h"
 #include "oci/store-internal.h"
 
@@ -16,8 +18,8 @@
 
 struct oci_blob_writer {
 	struct oci_store *store;
-	int fd;			/* nameless, or named temp below; -1 once committed */
-	char *temp;		/* NULL with O_TMPFILE */
+	int fd;			/* nameless, or named temp below; -1 once parked or committed */
+	char *temp;		/* NULL with O_TMPFILE, unless parked */
 	char *buffer;		/* NULL until needed */
 	size_t filled;
 	int64_t size;		/* all that was given to us */
@@ -93,6 +95,52 @@ int oci_blob_writer_write(struct oci_blob_writer *w, const void *bytes, size_t n
 	return 0;
 }
 
+int oci_blob_writer_start(struct oci_blob_writer *w, struct ib_err *err)
+{
+	if (w->fd < 0)
+		return 0;	/* parked */
+	if (flush_buffer(w, err) < 0)
+		return -1;
+	(void)sync_file_range(w->fd, 0, 0, SYNC_FILE_RANGE_WRITE);	/* a hint */
+	return 0;
+}
+
+int oci_blob_writer_reopen(struct oci_blob_writer *w, struct ib_err *err)
+{
+	char self[32];
+	int fd;
+
+	if (w->fd < 0) {
+		fd = openat(oci_store_blob_dir(w->store, OCI_SHA256), w->temp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		return fd < 0 ? ib_fail_sys(err, errno, "read back a blob") : fd;
+	}
+	if (flush_buffer(w, err) < 0)
+		return -1;
+	(void)snprintf(self, sizeof self, "/proc/self/fd/%d", w->fd);	/* a new offset, unlike dup(2) */
+	fd = open(self, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? ib_fail_sys(err, errno, "read back a blob") : fd;
+}
+
+int oci_blob_writer_park(struct oci_blob_writer *w, struct ib_err *err)
+{
+	static atomic_uint counter;	/* with the process, enough for a name of its own */
+
+	if (flush_buffer(w, err) < 0)
+		return -1;
+	if (!w->temp) {
+		ib_autofree char *name = ib_asprintf(".tmp-%d-%jx-%u", (int)getpid(), (uintmax_t)ib_monotonic_ns(),
+						     atomic_fetch_add(&counter, 1));
+
+		if (ib_tmpfile_link(w->fd, NULL, oci_store_blob_dir(w->store, OCI_SHA256), name, 0, err) < 0)
+			return -1;
+		w->temp = ib_steal_ptr(&name);
+	}
+	ib_closep(&w->fd);
+	w->fd = -1;
+	free(ib_steal_ptr(&w->buffer));
+	return 0;
+}
+
 /* A file of that name but another length is no blob: somebody else's writing was cut off. */
 static int clear_way(struct oci_blob_writer *w, int dir, const char *hex, bool *ret_present, struct ib_err *err)
 {
@@ -141,6 +189,11 @@ int oci_blob_writer_commit(struct oci_blob_writer *w, const struct oci_digest *d
 	if (dir < 0 || flush_buffer(w, err) < 0 ||
 	    clear_way(w, dir, oci_digest_hex(digest, hex), &present, err) < 0)
 		return -1;
+	if (!present && w->fd < 0) {
+		w->fd = oci_blob_writer_reopen(w, err);
+		if (w->fd < 0)
+			return -1;
+	}
 	if (!present && publish(w, dir, hex, err) < 0)
 		return -1;
 	ib_closep(&w->fd);

@@ -5,6 +5,7 @@
 #include "oci/base/alloc.h"
 #include "oci/base/str.h"
 #include "oci/document.h"
+#include "oci/store-internal.h"
 
 #include "oci/base/poison.h"
 
@@ -126,20 +127,6 @@ int oci_image_load(struct oci_store *store, const struct oci_descriptor *desc,
 	return 0;
 }
 
-static int write_config(struct oci_store *store, const struct oci_config *config, bool docker,
-			struct oci_descriptor *ret_desc, struct ib_err *err)
-{
-	size_t len;
-	ib_autofree char *bytes = oci_config_write(config, &len);
-
-	if (len > OCI_CONFIG_MAX_BYTES)
-		return ib_fail(err, IB_LIMIT, "image config grew to %zu bytes; %u are allowed", len,
-			       OCI_CONFIG_MAX_BYTES);
-	ret_desc->media = docker ? OCI_MEDIA_DOCKER_CONFIG : OCI_MEDIA_CONFIG;
-	ret_desc->size = (int64_t)len;
-	return oci_store_put_bytes(store, bytes, len, &ret_desc->digest, err);
-}
-
 /* A base may be of the other family than what is written. */
 static int layers_in_family(const struct oci_descriptor *layers, size_t n, bool docker,
 			    struct oci_descriptor *copies, struct ib_err *err)
@@ -160,24 +147,44 @@ static void add_platform(struct oci_descriptor *desc, const struct oci_platform 
 	oci_platform_copy(desc->platform, platform);
 }
 
+static int write_documents(struct oci_store *store, const struct oci_config *config,
+			   const struct oci_descriptor *layers, size_t n_layers, bool docker,
+			   const struct ib_json *annotations, struct oci_descriptor *desc, struct ib_err *err)
+{
+	struct oci_descriptor config_desc = {.media = docker ? OCI_MEDIA_DOCKER_CONFIG : OCI_MEDIA_CONFIG};
+	ib_autofree char *config_bytes = NULL, *bytes = NULL;
+	struct oci_small_blob blobs[2] = {0};
+
+	config_bytes = oci_config_write(config, &blobs[0].n);
+	if (blobs[0].n > OCI_CONFIG_MAX_BYTES)
+		return ib_fail(err, IB_LIMIT, "image config grew to %zu bytes; %u are allowed", blobs[0].n,
+			       OCI_CONFIG_MAX_BYTES);
+	oci_digest_of(config_bytes, blobs[0].n, &config_desc.digest);
+	config_desc.size = (int64_t)blobs[0].n;
+	oci_manifest_write(docker ? OCI_MEDIA_DOCKER_MANIFEST : OCI_MEDIA_MANIFEST, &config_desc, layers, n_layers,
+			   annotations, &bytes, &blobs[1].n, desc);
+	if (blobs[1].n > OCI_MANIFEST_MAX_BYTES)
+		return ib_fail(err, IB_LIMIT, "manifest grew to %zu bytes; %u are allowed", blobs[1].n,
+			       OCI_MANIFEST_MAX_BYTES);
+	blobs[0].bytes = config_bytes;
+	blobs[0].digest = config_desc.digest;
+	blobs[1].bytes = bytes;
+	blobs[1].digest = desc->digest;
+	return oci_store_put_small(store, blobs, 2, err);
+}
+
 int oci_image_write(struct oci_store *store, const struct oci_config *config,
 		    const struct oci_descriptor *layers, size_t n_layers, bool docker,
 		    const struct ib_json *annotations, struct oci_descriptor *ret_desc, struct ib_err *err)
 {
 	struct oci_descriptor *copies = ib_calloc(n_layers ? n_layers : 1, sizeof *copies);
-	oci_autodescriptor config_desc = {0}, desc = {0};
-	ib_autofree char *bytes = NULL;
-	size_t len;
+	oci_autodescriptor desc = {0};
 	int r = -1;
 
-	if (n_layers != config->n_diff_ids) {
+	if (n_layers != config->n_diff_ids)
 		ib_fail(err, IB_INVALID, "image of %zu layers has %zu diff IDs", n_layers, config->n_diff_ids);
-	} else if (layers_in_family(layers, n_layers, docker, copies, err) == 0 &&
-		   write_config(store, config, docker, &config_desc, err) == 0) {
-		oci_manifest_write(docker ? OCI_MEDIA_DOCKER_MANIFEST : OCI_MEDIA_MANIFEST, &config_desc, copies,
-				   n_layers, annotations, &bytes, &len, &desc);
-		r = oci_store_put_bytes(store, bytes, len, &desc.digest, err);
-	}
+	else if (layers_in_family(layers, n_layers, docker, copies, err) == 0)
+		r = write_documents(store, config, copies, n_layers, docker, annotations, &desc, err);
 	oci_document_descriptors_free(copies, n_layers);
 	if (r < 0)
 		return ib_wrap(err, "cannot write the image");

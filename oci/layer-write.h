@@ -21,6 +21,8 @@ struct oci_layer_writer;	/* owned by one thread */
 /*
  * Start a layer. pool does the compressing, may be shared by any number of writers, and outlives them;
  * a writer never keeps more than 2 * threads + 2 blocks in flight.
+ * With a NULL store nothing is kept or compressed: only the diff ID and the size of the tar are found out, and
+ * the descriptor of the result stays empty.
  */
 int oci_layer_writer_new(struct oci_store *store, struct ib_pool *pool,
 			 const struct oci_compression_setting *setting,

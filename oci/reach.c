@@ -4,18 +4,20 @@
 
 #include "oci/base/poison.h"
 
-#define MAX_DEPTH 4	/* index.json's entry, an index, one in it, a manifest */
+#define MAX_DEPTH 4		/* index.json's entry, an index, one in it, a manifest */
+#define MAX_DOCUMENTS 4096	/* indexes that name each other many times must not keep us for days */
 
 struct walk {
 	struct oci_store *store;
 	unsigned int flags;
 	oci_reach_fn *fn;
 	void *ctx;
+	size_t documents;
 };
 
-static int visit(const struct walk *w, const struct oci_descriptor *desc, int depth, struct ib_err *err);
+static int visit(struct walk *w, const struct oci_descriptor *desc, int depth, struct ib_err *err);
 
-static int visit_all(const struct walk *w, const struct oci_descriptor *v, size_t n, int depth,
+static int visit_all(struct walk *w, const struct oci_descriptor *v, size_t n, int depth,
 		     struct ib_err *err)
 {
 	for (size_t i = 0; i < n; i++)
@@ -25,7 +27,7 @@ static int visit_all(const struct walk *w, const struct oci_descriptor *v, size_
 }
 
 /* The document's children are to be visited by the caller: *ret_index or *ret_manifest, or neither. */
-static int read_document(const struct walk *w, const struct oci_descriptor *desc, struct oci_index **ret_index,
+static int read_document(struct walk *w, const struct oci_descriptor *desc, struct oci_index **ret_index,
 			 struct oci_manifest **ret_manifest, struct ib_err *err)
 {
 	ib_autofree char *bytes = NULL;
@@ -35,6 +37,8 @@ static int read_document(const struct walk *w, const struct oci_descriptor *desc
 
 	if (!index && !oci_media_is_manifest(desc->media))
 		return 0;
+	if (++w->documents > MAX_DOCUMENTS)
+		return ib_fail(err, IB_LIMIT, "image refers to more than %d manifests", MAX_DOCUMENTS);
 	if (oci_store_get_bytes(w->store, desc, OCI_MANIFEST_MAX_BYTES, &bytes, &len, err) == 0 &&
 	    (index ? oci_index_parse(bytes, len, desc->media, ret_index, err) :
 		     oci_manifest_parse(bytes, len, desc->media, ret_manifest, err)) == 0)
@@ -47,7 +51,7 @@ static int read_document(const struct walk *w, const struct oci_descriptor *desc
 }
 
 /* What a manifest says it is about (OCI 1.1 "subject") is another image: not part of this one. */
-static int visit(const struct walk *w, const struct oci_descriptor *desc, int depth, struct ib_err *err)
+static int visit(struct walk *w, const struct oci_descriptor *desc, int depth, struct ib_err *err)
 {
 	IB_CLEANUP(oci_index_freep) struct oci_index *index = NULL;
 	IB_CLEANUP(oci_manifest_freep) struct oci_manifest *manifest = NULL;
@@ -69,7 +73,7 @@ static int visit(const struct walk *w, const struct oci_descriptor *desc, int de
 int oci_reach(struct oci_store *store, const struct oci_descriptor *desc, unsigned int flags, oci_reach_fn *fn,
 	      void *ctx, struct ib_err *err)
 {
-	struct walk w = {store, flags, fn, ctx};
+	struct walk w = {store, flags, fn, ctx, 0};
 
 	return visit(&w, desc, 0, err);
 }

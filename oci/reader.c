@@ -123,6 +123,31 @@ struct oci_reader *oci_memory_reader_new(const void *bytes, size_t n)
 	return &r->base;
 }
 
+struct borrowed_reader {
+	struct oci_reader base;
+	struct oci_reader *inner;
+};
+
+static ssize_t borrowed_read(struct oci_reader *base, void *buf, size_t n, struct ib_err *err)
+{
+	return oci_reader_read(((struct borrowed_reader *)base)->inner, buf, n, err);
+}
+
+static void borrowed_free(struct oci_reader *base)
+{
+	free(base);
+}
+
+struct oci_reader *oci_borrowed_reader_new(struct oci_reader *inner)
+{
+	static const struct oci_reader_ops ops = {borrowed_read, borrowed_free};
+	struct borrowed_reader *r = ib_new(struct borrowed_reader);
+
+	r->base.ops = &ops;
+	r->inner = inner;
+	return &r->base;
+}
+
 struct verify_reader {
 	struct oci_reader base;
 	struct oci_reader *inner;

@@ -43,6 +43,9 @@ struct oci_reader *oci_file_reader_new(int take_fd, const char *name);
 /* The bytes of a buffer that outlives the reader. */
 struct oci_reader *oci_memory_reader_new(const void *bytes, size_t n);
 
+/* What inner gives; freeing it leaves inner to its owner, who must outlive it. */
+struct oci_reader *oci_borrowed_reader_new(struct oci_reader *inner);
+
 /*
  * What inner gives, checked against want: more than want->size bytes, fewer, or another digest is
  * IB_MISMATCH, told at the end of the stream (the last read fails instead of returning 0). Callers act on

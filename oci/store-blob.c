@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -47,8 +48,7 @@ int oci_store_make_blob_dir(struct oci_store *store, enum oci_algo algo, struct 
 	return dir < 0 ? ib_fail_sys(err, errno, "open '%s'", path) : dir;
 }
 
-/* Size of the blob, or -1 when there is none. */
-static int64_t blob_size(struct oci_store *store, const struct oci_digest *digest)
+int64_t oci_store_blob_size(struct oci_store *store, const struct oci_digest *digest)
 {
 	int dir = oci_store_blob_dir(store, digest->algo);
 	char hex[OCI_DIGEST_SIZE];
@@ -62,7 +62,7 @@ static int64_t blob_size(struct oci_store *store, const struct oci_digest *diges
 
 bool oci_store_has(struct oci_store *store, const struct oci_digest *digest, int64_t size)
 {
-	int64_t there = blob_size(store, digest);
+	int64_t there = oci_store_blob_size(store, digest);
 
 	return there >= 0 && (size < 0 || there == size);
 }
@@ -120,17 +120,41 @@ int oci_store_get_bytes(struct oci_store *store, const struct oci_descriptor *de
 	return 0;
 }
 
+static int start_small(struct oci_store *store, const struct oci_small_blob *blob,
+		       struct oci_blob_writer **ret_writer, struct ib_err *err)
+{
+	if (oci_store_has(store, &blob->digest, (int64_t)blob->n))
+		return 0;
+	if (oci_blob_writer_new(store, ret_writer, err) < 0 ||
+	    oci_blob_writer_write(*ret_writer, blob->bytes, blob->n, err) < 0)
+		return -1;
+	return oci_blob_writer_start(*ret_writer, err);
+}
+
+int oci_store_put_small(struct oci_store *store, const struct oci_small_blob *blobs, size_t n, struct ib_err *err)
+{
+	struct oci_blob_writer *writers[OCI_SMALL_BLOBS] = {0};
+	int r = 0;
+
+	assert(n <= OCI_SMALL_BLOBS);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = start_small(store, &blobs[i], &writers[i], err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (writers[i])
+			r = oci_blob_writer_commit(writers[i], &blobs[i].digest, err);
+	for (size_t i = 0; i < n; i++)
+		oci_blob_writer_free(writers[i]);
+	return r;
+}
+
 int oci_store_put_bytes(struct oci_store *store, const void *bytes, size_t n,
 			struct oci_digest *ret_digest, struct ib_err *err)
 {
-	IB_CLEANUP(oci_blob_writer_freep) struct oci_blob_writer *writer = NULL;
+	struct oci_small_blob blob = {bytes, n, {0}};
 
-	oci_digest_of(bytes, n, ret_digest);
-	if (oci_store_has(store, ret_digest, (int64_t)n))
-		return 0;
-	if (oci_blob_writer_new(store, &writer, err) < 0 || oci_blob_writer_write(writer, bytes, n, err) < 0)
-		return -1;
-	return oci_blob_writer_commit(writer, ret_digest, err);
+	oci_digest_of(bytes, n, &blob.digest);
+	*ret_digest = blob.digest;
+	return oci_store_put_small(store, &blob, 1, err);
 }
 
 #define COPY_BYTES (256u << 10)
@@ -218,7 +242,7 @@ static int each_in_dir(struct oci_store *store, enum oci_algo algo, oci_blob_fn 
 		ib_autoerr no = {0};
 
 		/* Other names are not ours to judge; a blob may be removed by others while we look. */
-		if (oci_digest_parse(text, &digest, &no) == 0 && (size = blob_size(store, &digest)) >= 0)
+		if (oci_digest_parse(text, &digest, &no) == 0 && (size = oci_store_blob_size(store, &digest)) >= 0)
 			r = fn(ctx, &digest, size, err);
 	}
 	(void)closedir(d);	/* was only read */
@@ -255,9 +279,10 @@ static void sweep_dir(int dir)
 
 void oci_store_sweep(struct oci_store *store)
 {
-	int dir = oci_store_blob_dir(store, OCI_SHA256);
+	for (enum oci_algo algo = OCI_SHA256; algo <= OCI_SHA512; algo++) {
+		int dir = oci_store_blob_dir(store, algo);
 
-	sweep_dir(store->dir);
-	if (dir >= 0)
-		sweep_dir(dir);
+		if (dir >= 0)
+			sweep_dir(dir);
+	}
 }

@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,10 +12,6 @@
 #include "oci/store-internal.h"
 
 #include "oci/base/poison.h"
-
-/* What skopeo and umoci look for, and what containerd does (image-spec annotations.md). */
-#define REF_NAME "org.opencontainers.image.ref.name"
-#define CONTAINERD_NAME "io.containerd.image.name"
 
 int oci_store_index(struct oci_store *store, struct oci_index **ret_index, struct ib_err *err)
 {
@@ -29,7 +27,7 @@ int oci_store_index(struct oci_store *store, struct oci_index **ret_index, struc
 
 static bool has_name(const struct oci_descriptor *entry, const char *name)
 {
-	const char *there = oci_descriptor_annotation(entry, REF_NAME);
+	const char *there = oci_descriptor_annotation(entry, OCI_ANNOTATION_REF_NAME);
 
 	return there && strcmp(there, name) == 0;
 }
@@ -57,21 +55,32 @@ int oci_store_name_get(struct oci_store *store, const char *name, struct oci_des
 		if (!has_name(&index->manifests[i], name))
 			continue;
 		oci_descriptor_copy(ret_desc, &index->manifests[i]);
-		drop_annotation(ret_desc, REF_NAME);
-		drop_annotation(ret_desc, CONTAINERD_NAME);
+		drop_annotation(ret_desc, OCI_ANNOTATION_REF_NAME);
+		drop_annotation(ret_desc, OCI_ANNOTATION_CONTAINERD);
 		return 0;
 	}
 	shown = ib_printable(name, 300);
 	return ib_fail(err, IB_NOTFOUND, "no image '%s' in the store", shown);
 }
 
-/* Take the entries of that name out. Returns how many there were. */
-static size_t remove_name(struct oci_index *index, const char *name)
+/* Would b take the place of a? */
+static bool same_place(const struct oci_descriptor *a, const struct oci_descriptor *b)
+{
+	const char *x = oci_descriptor_annotation(a, OCI_ANNOTATION_REF_NAME);
+	const char *y = oci_descriptor_annotation(b, OCI_ANNOTATION_REF_NAME);
+
+	if (!x && !y)
+		return oci_digest_equal(&a->digest, &b->digest);
+	return x && y && strcmp(x, y) == 0;
+}
+
+/* Take the entries whose place it is out. Returns how many there were. */
+static size_t remove_entry(struct oci_index *index, const struct oci_descriptor *entry)
 {
 	size_t kept = 0, n = index->n_manifests;
 
 	for (size_t i = 0; i < n; i++) {
-		if (has_name(&index->manifests[i], name))
+		if (same_place(&index->manifests[i], entry))
 			oci_descriptor_done(&index->manifests[i]);
 		else
 			index->manifests[kept++] = index->manifests[i];
@@ -80,16 +89,31 @@ static size_t remove_name(struct oci_index *index, const char *name)
 	return n - kept;
 }
 
-static void append_name(struct oci_index *index, const char *name, const struct oci_descriptor *desc)
+static void append_entry(struct oci_index *index, const struct oci_descriptor *entry)
 {
-	struct oci_descriptor *entry;
-
 	ib_grow(index->manifests, index->n_manifests, index->cap);
-	entry = &index->manifests[index->n_manifests++];
-	*entry = (struct oci_descriptor){0};
-	oci_descriptor_copy(entry, desc);
-	oci_descriptor_annotate(entry, REF_NAME, name);
-	oci_descriptor_annotate(entry, CONTAINERD_NAME, name);
+	index->manifests[index->n_manifests] = (struct oci_descriptor){0};
+	oci_descriptor_copy(&index->manifests[index->n_manifests++], entry);
+}
+
+#define NEW_INDEX ".tmp-index.json"	/* only who holds the lock writes it */
+
+/*
+ * As ib_replace_file(), with the names of the blobs flushed between: where the file system has one journal,
+ * the first flush has carried them already.
+ */
+static int replace_index(struct oci_store *store, const char *bytes, size_t len, struct ib_err *err)
+{
+	ib_autoclose int fd = openat(store->dir, NEW_INDEX, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+				     0644);
+
+	if (fd < 0 || ib_write_full(fd, bytes, len) < 0 || fsync(fd) < 0)
+		return ib_fail_sys(err, errno, "write a new index.json");
+	if (oci_store_flush(store, err) < 0)
+		return -1;
+	if (renameat(store->dir, NEW_INDEX, store->dir, "index.json") < 0 || fsync(store->dir) < 0)
+		return ib_fail_sys(err, errno, "replace index.json");
+	return 0;
 }
 
 static int write_index(struct oci_store *store, const struct oci_index *index, struct ib_err *err)
@@ -100,9 +124,7 @@ static int write_index(struct oci_store *store, const struct oci_index *index, s
 	if (len > IB_JSON_MAX_BYTES)
 		return ib_fail(err, IB_LIMIT, "the store has too many names: index.json would pass %u bytes",
 			       IB_JSON_MAX_BYTES);
-	if (oci_store_flush(store, err) < 0)
-		return -1;
-	return ib_replace_file(store->dir, "index.json", bytes, len, 0644, err);
+	return replace_index(store, bytes, len, err);
 }
 
 static bool same_text(const struct oci_descriptor *a, const struct oci_descriptor *b)
@@ -115,25 +137,22 @@ static bool same_text(const struct oci_descriptor *a, const struct oci_descripto
 	return s.len == t.len && memcmp(s.s, t.s, s.len) == 0;
 }
 
-/* Exactly one entry of that name, and it is what would be written. */
-static bool is_set(const struct oci_index *index, const char *name, const struct oci_descriptor *desc)
+/* Exactly one entry is in that place, and it is what would be written. */
+static bool is_there(const struct oci_index *index, const struct oci_descriptor *entry)
 {
-	struct oci_index wanted = {0};
 	size_t found = 0;
-	bool same = true;
 
-	append_name(&wanted, name, desc);
 	for (size_t i = 0; i < index->n_manifests; i++)
-		if (has_name(&index->manifests[i], name)) {
+		if (same_place(&index->manifests[i], entry)) {
+			if (!same_text(&index->manifests[i], entry))
+				return false;
 			found++;
-			same = same && same_text(&index->manifests[i], &wanted.manifests[0]);
 		}
-	oci_document_descriptors_free(wanted.manifests, wanted.n_manifests);
-	return found == 1 && same;
+	return found == 1;
 }
 
-int oci_store_name_set(struct oci_store *store, const char *const *names, size_t n_names,
-		       const struct oci_descriptor *desc, struct ib_err *err)
+int oci_store_put_entries(struct oci_store *store, const struct oci_descriptor *entries, size_t n,
+			  struct ib_err *err)
 {
 	IB_CLEANUP(oci_index_freep) struct oci_index *index = NULL;
 	ib_autoclose int lock = oci_store_flock(store->dir, "index.lock", true, true, err);
@@ -141,24 +160,46 @@ int oci_store_name_set(struct oci_store *store, const char *const *names, size_t
 
 	if (lock < 0 || oci_store_index(store, &index, err) < 0)
 		return -1;
-	for (size_t i = 0; i < n_names; i++) {
-		if (is_set(index, names[i], desc))
+	for (size_t i = 0; i < n; i++) {
+		if (is_there(index, &entries[i]))
 			continue;
-		(void)remove_name(index, names[i]);
-		append_name(index, names[i], desc);
+		(void)remove_entry(index, &entries[i]);
+		append_entry(index, &entries[i]);
 		changed = true;
 	}
 	return changed ? write_index(store, index, err) : 0;
+}
+
+static void make_entry(struct oci_descriptor *entry, const struct oci_descriptor *desc, const char *name)
+{
+	oci_descriptor_copy(entry, desc);
+	oci_descriptor_annotate(entry, OCI_ANNOTATION_REF_NAME, name);
+	oci_descriptor_annotate(entry, OCI_ANNOTATION_CONTAINERD, name);
+}
+
+int oci_store_name_set(struct oci_store *store, const char *const *names, size_t n_names,
+		       const struct oci_descriptor *desc, struct ib_err *err)
+{
+	struct oci_descriptor *entries = ib_calloc(n_names ? n_names : 1, sizeof *entries);
+	int r;
+
+	for (size_t i = 0; i < n_names; i++)
+		make_entry(&entries[i], desc, names[i]);
+	r = oci_store_put_entries(store, entries, n_names, err);
+	oci_document_descriptors_free(entries, n_names);
+	return r;
 }
 
 int oci_store_name_remove(struct oci_store *store, const char *name, struct ib_err *err)
 {
 	IB_CLEANUP(oci_index_freep) struct oci_index *index = NULL;
 	ib_autoclose int lock = oci_store_flock(store->dir, "index.lock", true, true, err);
+	oci_autodescriptor place = {0};
 
 	if (lock < 0 || oci_store_index(store, &index, err) < 0)
 		return -1;
-	if (remove_name(index, name) == 0) {
+	oci_descriptor_annotate(&place, OCI_ANNOTATION_REF_NAME, name);
+	if (remove_entry(index, &place) == 0) {
 		ib_autofree char *shown = ib_printable(name, 300);
 
 		return ib_fail(err, IB_NOTFOUND, "no image '%s' in the store", shown);

@@ -120,14 +120,13 @@ static void make_parents(const char *path)
 	}
 }
 
-static int open_root(const char *path, bool create, struct ib_err *err)
+static int open_root(const char *path, bool create, mode_t mode, struct ib_err *err)
 {
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (dir < 0 && errno == ENOENT && create) {
 		make_parents(path);
-		/* Only its owner: unpacked images hold set-id programs, and private files. */
-		if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		if (mkdir(path, mode) < 0 && errno != EEXIST)
 			return ib_fail_sys(err, errno, "create the directory");
 		dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
@@ -151,11 +150,11 @@ static struct oci_store *store_new(const char *path)
 	return store;
 }
 
-static int open_layout(struct oci_store *store, bool create, struct ib_err *err)
+static int open_layout(struct oci_store *store, bool create, mode_t mode, struct ib_err *err)
 {
 	int r;
 
-	store->dir = open_root(store->path, create, err);
+	store->dir = open_root(store->path, create, mode, err);
 	if (store->dir < 0)
 		return -1;
 	r = check_layout(store->dir, err);
@@ -172,17 +171,24 @@ static int open_layout(struct oci_store *store, bool create, struct ib_err *err)
 	return oci_store_make_blob_dir(store, OCI_SHA256, err) < 0 ? -1 : 0;
 }
 
-int oci_store_open(const char *path, bool create, struct oci_store **ret_store, struct ib_err *err)
+int oci_store_open_as(const char *path, bool create, mode_t mode, struct oci_store **ret_store,
+		      struct ib_err *err)
 {
 	IB_CLEANUP(oci_store_freep) struct oci_store *store = store_new(path);
 
-	if (open_layout(store, create, err) < 0) {
+	if (open_layout(store, create, mode, err) < 0) {
 		ib_autofree char *shown = ib_printable(store->path, 300);
 
 		return ib_wrap(err, "store %s", shown);
 	}
 	*ret_store = ib_steal_ptr(&store);
 	return 0;
+}
+
+int oci_store_open(const char *path, bool create, struct oci_store **ret_store, struct ib_err *err)
+{
+	/* Only its owner: unpacked images hold set-id programs, and private files. */
+	return oci_store_open_as(path, create, 0700, ret_store, err);
 }
 
 void oci_store_free(struct oci_store *store)
@@ -207,14 +213,9 @@ const char *oci_store_path(const struct oci_store *store)
 	return store->path;
 }
 
-int oci_store_flock(int dir, const char *name, bool exclusive, bool wait, struct ib_err *err)
+static int flock_wait(int fd, int how, const char *name, struct ib_err *err)
 {
-	/* O_RDONLY: a lock file that somebody else made is enough. */
-	ib_autoclose int fd = openat(dir, name, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	if (fd < 0)
-		return ib_fail_sys(err, errno, "open the lock file '%s'", name);
-	while (flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | (wait ? 0 : LOCK_NB)) < 0) {
+	while (flock(fd, how) < 0) {
 		if (errno == EWOULDBLOCK)
 			return ib_fail(err, IB_BUSY, "the store is in use by another process");
 		if (errno != EINTR)
@@ -222,7 +223,33 @@ int oci_store_flock(int dir, const char *name, bool exclusive, bool wait, struct
 		if (ib_check_cancelled(err) < 0)
 			return -1;
 	}
-	return ib_steal_fd(&fd);
+	return 0;
+}
+
+/* Whoever held the lock before us may have taken the name away: then ours locks nobody out. */
+static bool is_current(int fd, int dir, const char *name)
+{
+	struct stat ours, named;
+
+	return fstat(fd, &ours) == 0 && fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
+}
+
+int oci_store_flock(int dir, const char *name, bool exclusive, bool wait, struct ib_err *err)
+{
+	int how = (exclusive ? LOCK_EX : LOCK_SH) | (wait ? 0 : LOCK_NB);
+
+	for (;;) {
+		/* O_RDONLY: a lock file that somebody else made is enough. */
+		ib_autoclose int fd = openat(dir, name, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+		if (fd < 0)
+			return ib_fail_sys(err, errno, "open the lock file '%s'", name);
+		if (flock_wait(fd, how, name, err) < 0)
+			return -1;
+		if (is_current(fd, dir, name))
+			return ib_steal_fd(&fd);
+	}
 }
 
 int oci_store_lock(struct oci_store *store, bool exclusive, bool wait, struct ib_err *err)

@@ -54,10 +54,11 @@ struct dockerfile_instruction {
 	size_t n_flags;
 
 	/*
-	 * RUN, CMD, ENTRYPOINT, SHELL: json: argv; else one text. ADD, COPY: sources and then the
-	 * destination. VOLUME, EXPOSE: words. FROM: image [AS name] as {image} or {image, name}, the name
-	 * lower-cased. USER, WORKDIR, STOPSIGNAL, MAINTAINER: one text. HEALTHCHECK: {"NONE"}, {"CMD",
-	 * argv...} with json, {"CMD", text} without. ONBUILD: the whole trigger text, heredocs included.
+	 * RUN, CMD, ENTRYPOINT, SHELL: json: argv; else one text. ADD, COPY: sources, except those that
+	 * are heredocs, and then the destination. VOLUME, EXPOSE: words. FROM: image [AS name] as {image}
+	 * or {image, name}, the name lower-cased. USER, WORKDIR, STOPSIGNAL, MAINTAINER: one text.
+	 * HEALTHCHECK: {"NONE"}, {"CMD", argv...} with json, {"CMD", text} without. ONBUILD: the whole
+	 * trigger text, heredocs included.
 	 */
 	struct ib_strv args;
 	bool json;
@@ -66,7 +67,7 @@ struct dockerfile_instruction {
 	size_t n_pairs;
 	bool legacy_pair;		/* ENV name value, LABEL name value */
 
-	struct dockerfile_heredoc *heredocs;	/* RUN, ADD, COPY */
+	struct dockerfile_heredoc *heredocs;	/* RUN, ADD, COPY (there of equal names only the last) */
 	size_t n_heredocs;
 	bool lone_heredoc;	/* RUN: the whole command is one heredoc */
 };
@@ -79,7 +80,7 @@ struct dockerfile {
 	char *name;	/* for messages: the path given */
 	char *source;	/* the whole text, for excerpts */
 	size_t source_len;
-	struct ib_strv warnings;	/* "line N: ..." */
+	struct ib_strv warnings;	/* "line N: NoEmptyContinuation: ..." */
 };
 
 void dockerfile_free(struct dockerfile *df);
@@ -88,7 +89,8 @@ IB_DEFINE_FREE(dockerfile);
 /*
  * Parse a whole file. name stands in messages. Fails with IB_USAGE: "NAME:LINE: what is wrong (did you mean
  * X?)"; nothing but syntax is checked (an empty file, no FROM, a bad flag, JSON of other than strings, an
- * unterminated heredoc ...). Binary content (a NUL byte) is refused with its own words.
+ * unterminated heredoc ...). Binary content (a NUL byte) is refused with its own words. IB_LIMIT: too large, or
+ * too many heredocs. IB_UNSUPPORTED: a file in the language of another frontend.
  */
 int dockerfile_parse(const char *bytes, size_t len, const char *name, struct dockerfile **ret_df,
 		     struct ib_err *err);

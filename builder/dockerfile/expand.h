@@ -18,12 +18,14 @@ struct builder_expander {
 	/* The value of a variable, NULL when unset. Borrowed until the next change. */
 	const char *(*lookup)(void *ctx, const char *name);
 	void *ctx;
-	struct ib_strv *undefined;	/* names that were unset are added, once each; may be NULL */
+	/* Names that were unset are added, once each, up to LEX_MAX_UNDEFINED (lex.h); may be NULL. */
+	struct ib_strv *undefined;
 };
 
 /*
  * One word: quotes removed, escapes and variables (all operators) replaced. Fails with IB_USAGE (unbalanced
- * quote, bad substitution, unsupported modifier, ${v:?message}). *ret_text is the caller's.
+ * quote, bad substitution, unsupported modifier, ${v:?message}) or IB_LIMIT (size, nesting, steps of patterns).
+ * *ret_text is the caller's.
  */
 int builder_expand_word(const struct builder_expander *expander, const char *word, char **ret_text,
 			struct ib_err *err);

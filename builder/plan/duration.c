@@ -1,77 +1,10 @@
-/* Durations as Go writes and reads them. */
-#include <ctype.h>
-#include <math.h>
+/* Durations as Go writes them; reading them is builder/dockerfile/duration.h. */
 #include <string.h>
 
 #include "builder/plan/plan-internal.h"
 #include "oci/base/alloc.h"
 
 #include "oci/base/poison.h"
-
-static const struct {
-	const char *name;
-	int64_t ns;
-} units[] = {	/* longer names before their beginnings */
-	{"ns", 1}, {"us", 1000}, {"\xc2\xb5s", 1000}, {"\xce\xbcs", 1000}, {"ms", 1000000},
-	{"s", 1000000000}, {"m", INT64_C(60000000000)}, {"h", INT64_C(3600000000000)},
-};
-
-#define N_UNITS (sizeof units / sizeof *units)
-
-static int invalid(const char *text, struct ib_err *err)
-{
-	ib_autofree char *shown = ib_printable(text, 64);
-
-	return ib_fail(err, IB_USAGE, "invalid duration \"%s\"", shown);
-}
-
-static size_t find_unit(const char *p)
-{
-	for (size_t i = 0; i < N_UNITS; i++)
-		if (strncmp(p, units[i].name, strlen(units[i].name)) == 0)
-			return i;
-	return N_UNITS;
-}
-
-int plan_duration_parse(const char *text, int64_t *ret_ns, struct ib_err *err)
-{
-	const char *p = text;
-	double total = 0;
-	int sign = 1;
-
-	if (*p == '-' || *p == '+')
-		sign = *p++ == '-' ? -1 : 1;
-	if (strcmp(p, "0") == 0) {
-		*ret_ns = 0;
-		return 0;
-	}
-	if (!*p)
-		return invalid(text, err);
-	while (*p) {
-		char *end;
-		double number;
-		size_t unit;
-
-		if (!isdigit((unsigned char)*p) && *p != '.')
-			return invalid(text, err);
-		number = strtod(p, &end);
-		/* strtod takes more than Go does: no hexadecimal, no exponent. */
-		for (const char *q = p; q < end; q++)
-			if (!isdigit((unsigned char)*q) && *q != '.')
-				return invalid(text, err);
-		unit = find_unit(end);
-		if (unit == N_UNITS && !*end)
-			return ib_fail(err, IB_USAGE, "missing unit in duration \"%s\"", text);
-		if (unit == N_UNITS || end == p)
-			return invalid(text, err);
-		total += number * (double)units[unit].ns;
-		p = end + strlen(units[unit].name);
-	}
-	if (total > 9.2e18)
-		return invalid(text, err);
-	*ret_ns = sign * (int64_t)llround(total);
-	return 0;
-}
 
 /* value / unit with as many decimals as it needs. */
 static void print_fraction(int64_t value, int64_t unit, int decimals, const char *name, struct ib_str *out)

@@ -1,6 +1,7 @@
 /* HEALTHCHECK. */
 #include <string.h>
 
+#include "builder/dockerfile/duration.h"
 #include "builder/plan/plan-internal.h"
 #include "oci/base/alloc.h"
 
@@ -15,7 +16,7 @@ static int read_interval(const struct plan_eval *eval, const char *flag, int64_t
 	*ret_ns = 0;
 	if (!text)
 		return 0;
-	if (plan_duration_parse(text, ret_ns, err) < 0)
+	if (dockerfile_duration_parse(text, ret_ns, err) < 0)
 		return -1;
 	if (*ret_ns < 0 || (*ret_ns > 0 && *ret_ns < 1000000))
 		return ib_fail(err, IB_USAGE, "Interval \"%s\" cannot be less than 1ms", flag);

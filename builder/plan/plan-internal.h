@@ -64,8 +64,7 @@ void plan_shell_argv(const struct plan_eval *eval, struct ib_strv *argv);
 /* Append s as a Go-quoted string: "..." with \" and \\ and escapes for what does not print. */
 void plan_quote(struct ib_str *out, const char *s);
 
-/* A Go duration: "1h30m", "0". In nanoseconds. */
-int plan_duration_parse(const char *text, int64_t *ret_ns, struct ib_err *err);
+/* Nanoseconds as Go prints them: "1m30s". */
 void plan_duration_print(int64_t ns, struct ib_str *out);
 
 /* 0 when the text names a signal as docker accepts it. */

@@ -29,15 +29,35 @@ IB_DEFINE_FREE(sandbox_launcher);
 
 enum sandbox_network { SANDBOX_NETWORK_HOST, SANDBOX_NETWORK_NONE };
 
-enum sandbox_mount_kind { SANDBOX_MOUNT_BIND, SANDBOX_MOUNT_TMPFS };
+enum sandbox_mount_kind {
+	SANDBOX_MOUNT_BIND,	/* a file or directory of the host */
+	SANDBOX_MOUNT_TMPFS,
+	SANDBOX_MOUNT_OVERLAY,	/* something inside a stack of layers */
+	SANDBOX_MOUNT_FILE,	/* these bytes, in memory only, read-only */
+};
 
+/* Which members count depends on kind. Device nodes cannot be opened in any of them. */
 struct sandbox_mount {
 	enum sandbox_mount_kind kind;
-	char *source;		/* BIND: absolute host path of a file or directory */
 	char *target;		/* inside the root; links in it are resolved inside the root; created when missing */
-	bool read_only;
+	bool read_only;		/* BIND, OVERLAY */
+
+	/* BIND: absolute path. OVERLAY: path inside it, "/" for all; links are resolved inside it. */
+	char *source;
+
 	int64_t tmpfs_size;	/* bytes; 0: the kernel's default */
 	mode_t tmpfs_mode;
+
+	/* OVERLAY: as in sandbox_spec; upper and work NULL make it read-only. */
+	struct ib_strv lower;
+	const char *upper, *work;
+
+	/* FILE */
+	const void *content;
+	size_t content_size;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
 };
 
 /* All of one run. Strings are borrowed for the call. */

@@ -1,11 +1,13 @@
 /*
  * builder/snapshot/snapshot.h - root filesystems on disk, layer by layer.
  *
- * ROOT/snapshots/HEX/fs is the unpacked top layer of the chain ID HEX, in the form of oci/union.h; a root
- * filesystem is a stack of them. ROOT/snapshots/HEX/boot holds the kernel's boot ID: snapshots are cache and
- * are not flushed to disk, so those of another boot are not trusted and are made again from their blobs.
- * What is being made lives in ROOT/work/ID/, one directory per process, held by a lock; leftovers of dead
- * processes are removed when a store is opened.
+ * ROOT/snapshots/ID/fs is one unpacked layer in the form of oci/union.h; the link ROOT/snapshots/chain/HEX
+ * says which directory is the top layer of the chain ID HEX. A root filesystem is a stack of layers. A
+ * directory never moves, so that it can be mounted by its path while it gets its name. ROOT/snapshots/ID/boot
+ * holds the kernel's boot ID: snapshots are cache and are not flushed to disk, so those of another boot are
+ * not trusted and are made again from their blobs. IDs begin with that of the process that made them:
+ * ROOT/work/PROCESS is held by a lock while the process lives; what dead processes left unfinished is
+ * removed when a store is opened.
  *
  * The same layer directories serve both ways of running a step: mounted with overlayfs, or, where that is
  * refused, copied together into one directory.
@@ -49,8 +51,10 @@ struct builder_snapshot {
 	struct builder_snapshot *parent;	/* referenced */
 	size_t depth;		/* number of layers, this one included */
 	int fd;			/* its directory (fs) */
-	char *path;		/* its absolute path now: changes only in builder_snapshot_publish() */
+	char *path;		/* its absolute path; never changes */
+	char *id;		/* its name below ROOT/snapshots */
 	int refs;		/* atomic; see _ref/_unref */
+	bool published;		/* atomic: it stays on disk when the last reference goes */
 };
 
 struct builder_snapshot *builder_snapshot_ref(struct builder_snapshot *snapshot);	/* NULL gives NULL */
@@ -63,8 +67,8 @@ int builder_snapshot_new(struct builder_snapshots *snapshots, struct builder_sna
 			 struct builder_snapshot **ret_snapshot, struct ib_err *err);
 
 /*
- * Give a finished layer its chain ID's name on disk. If another process was faster, that one's directory is
- * used from now on and this one removed later. Safe while the layer is in use.
+ * Give a finished layer its chain ID's name on disk. If another process was faster, its directory keeps the
+ * name and this one is removed when nobody uses it any more. Safe while the layer is in use.
  */
 int builder_snapshot_publish(struct builder_snapshot *snapshot, const struct oci_chain_id *chain,
 			     struct ib_err *err);
@@ -73,6 +77,9 @@ int builder_snapshot_publish(struct builder_snapshot *snapshot, const struct oci
 int builder_snapshot_find(struct builder_snapshots *snapshots, const struct oci_chain_id *chain,
 			  struct builder_snapshot *parent, struct builder_snapshot **ret_snapshot,
 			  struct ib_err *err);
+
+/* Is the layer of chain there, without opening it? */
+bool builder_snapshots_has(struct builder_snapshots *snapshots, const struct oci_chain_id *chain);
 
 /* The stack as a tree to read: NULL snapshot is the empty tree. The caller's. */
 int builder_snapshot_union(const struct builder_snapshot *snapshot, struct oci_union **ret_union,

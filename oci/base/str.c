@@ -188,10 +188,16 @@ char *ib_printable(const char *s, size_t max)
 
 #define NEAREST_MAX 40	/* no keyword, flag or stage name worth a guess is longer */
 
-/* Levenshtein distance, case ignored. */
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Edit distance, case ignored; two neighbours that changed places are one edit, as typing makes them so. */
 static size_t distance(const char *a, const char *b)
 {
-	size_t row[NEAREST_MAX + 1];
+	size_t rows[3][NEAREST_MAX + 1];
+	size_t *before = rows[0], *above = rows[1], *row = rows[2];
 	size_t n = strlen(a), m = strlen(b);
 
 	if (n > NEAREST_MAX || m > NEAREST_MAX)
@@ -199,20 +205,19 @@ static size_t distance(const char *a, const char *b)
 	for (size_t j = 0; j <= m; j++)
 		row[j] = j;
 	for (size_t i = 1; i <= n; i++) {
-		size_t diagonal = row[0];
+		size_t *oldest = before;
 
+		before = above;
+		above = row;
+		row = oldest;
 		row[0] = i;
 		for (size_t j = 1; j <= m; j++) {
-			size_t above = row[j];
-			bool same = tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[j - 1]);
-			size_t best = diagonal + !same;
+			int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
 
-			if (above + 1 < best)
-				best = above + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-			diagonal = above;
+			row[j] = least(above[j - 1] + (x != y), least(above[j], row[j - 1]) + 1);
+			if (i > 1 && j > 1 && x == tolower((unsigned char)b[j - 2]) &&
+			    y == tolower((unsigned char)a[i - 2]))
+				row[j] = least(row[j], before[j - 2] + 1);
 		}
 	}
 	return row[m];

@@ -64,7 +64,8 @@ char *ib_printable(const char *s, size_t max);
 
 /*
  * The candidate that word was probably meant to be: the one at the smallest edit distance, at most two
- * and less than half of the word's length; NULL if there is none. Case is ignored. Borrowed from list.
+ * and at most half of the word's length; NULL if there is none. Two neighbours that changed places are one
+ * edit. Case is ignored. Borrowed from list.
  */
 const char *ib_nearest(const char *word, const char *const *candidates, size_t n);
 

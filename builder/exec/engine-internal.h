@@ -1,0 +1,152 @@
+/*
+ * builder/exec/engine-internal.h - shared by the files of exec/ that make up the engine.
+ */
+#ifndef BUILDER_EXEC_ENGINE_INTERNAL_H
+#define BUILDER_EXEC_ENGINE_INTERNAL_H
+
+#include <pthread.h>
+#include <uthash.h>
+
+#include "builder/exec/engine.h"
+
+/*
+ * A layer being made or known, shared by the stages that stand on it. Its snapshot comes first (the step
+ * ran), its diff ID later (the layer was written).
+ */
+struct exec_layer {
+	int refs;	/* all fields: guarded by the engine's lock; snapshot and results never change once set */
+	bool made;	/* the step is done: snapshot is set, or the layer is known from before */
+	bool done;	/* diff_id is set and the layer is where it has to be */
+	bool exported;	/* it gets a blob */
+	struct oci_diff_id diff_id;
+	struct timespec created;
+	struct builder_snapshot *snapshot;
+	struct exec_image *image;	/* of a base: where its blob comes from */
+	size_t image_layer;
+	struct builder_key key;		/* in engine->running while it is made in this build */
+	UT_hash_handle hh;
+};
+
+/* The layers that a stage has so far, lowest first. */
+struct exec_stack {
+	struct exec_layer **v;
+	size_t n, cap;
+	size_t n_base;	/* those of the base image */
+};
+
+enum exec_stage_state { EXEC_IDLE, EXEC_DEMANDED, EXEC_RUNNING, EXEC_DONE };
+
+struct exec_stage {
+	struct exec_engine *engine;
+	const struct plan_stage *plan;
+	char *label;			/* "build " or "" in front of step counts */
+	bool exported;			/* its layers are in the result: they need blobs */
+
+	enum exec_stage_state state;	/* engine's lock */
+	struct exec_stack stack;	/* its thread's while RUNNING; everybody's to read when DONE */
+	struct builder_key *keys;	/* of the first n_keys steps, after the base's key */
+	size_t n_keys;
+	struct builder_key base_key;
+	bool key_complete;		/* all keys are known */
+	int *progress_steps;		/* number of each step in the progress stream */
+	int from_step;			/* of FROM; 0: none is shown */
+	bool from_ended;
+};
+
+struct exec_engine {
+	struct exec_env env;
+	const struct plan *plan;
+	struct exec_options options;
+	struct ib_pool *compressors, *committers;
+	struct exec_stage *stages;	/* as in plan->stages */
+
+	pthread_mutex_t lock;		/* guards what follows and what says so above; leaf */
+	pthread_cond_t changed;
+	struct exec_layer *running;	/* by key: steps being made or made in this build */
+	struct builder_snapshots *snapshots;	/* opened when first needed, under snapshots_lock */
+	bool failed;
+	struct ib_err failure;
+	int failed_line, failed_end_line;
+
+	pthread_mutex_t snapshots_lock;
+};
+
+/* engine.c */
+
+/* Record the first failure, stop everything. Takes what is in err. Returns -1. */
+int exec_fail(struct exec_engine *engine, int line, int end_line, struct ib_err *err);
+bool exec_stopped(struct exec_engine *engine);
+
+/* The snapshots, opened. */
+int exec_snapshots(struct exec_engine *engine, struct builder_snapshots **ret_snapshots, struct ib_err *err);
+
+/*
+ * Wait until the stage is done; one that nobody asked for so far is run here and now. -1 with IB_CANCELLED
+ * when the build failed.
+ */
+int exec_stage_wait(struct exec_stage *stage, struct ib_err *err);
+
+/* layers.c */
+struct exec_layer *exec_layer_known(const struct oci_diff_id *diff_id, const struct timespec *created);
+struct exec_layer *exec_layer_ref(struct exec_engine *engine, struct exec_layer *layer);
+void exec_layer_unref(struct exec_engine *engine, struct exec_layer *layer);
+void exec_stack_push(struct exec_stack *stack, struct exec_layer *take_layer);
+void exec_stack_push_image(struct exec_stack *stack, struct exec_image *image);
+void exec_stack_copy(struct exec_engine *engine, struct exec_stack *to, const struct exec_stack *from);
+void exec_stack_done(struct exec_engine *engine, struct exec_stack *stack);
+
+/* Wait until every layer of the stack is done. */
+int exec_stack_wait(struct exec_engine *engine, const struct exec_stack *stack, struct ib_err *err);
+void exec_stack_chain(const struct exec_stack *stack, size_t n, struct oci_chain_id *ret_chain);
+
+/* The files of a stack: its snapshot, unpacked if need be; NULL for no layers. The caller's reference. */
+int exec_stack_materialize(struct exec_engine *engine, struct exec_stack *stack, int progress_step,
+			   struct builder_snapshot **ret_snapshot, struct ib_err *err);
+
+/* Is the layer that a record promises still there: its blob, or its snapshot on stack? */
+bool exec_layer_available(struct exec_engine *engine, const struct exec_stack *stack,
+			  const struct oci_diff_id *diff_id, bool *ret_blob);
+
+/* keys.c */
+void exec_base_key(struct exec_stage *stage);
+
+/*
+ * The key of step index, when it can be told without running anything: 1 with *ret_key, 0 when it needs the
+ * files of a stage or image (its content), -1.
+ */
+int exec_step_key(struct exec_stage *stage, size_t index, const struct builder_key *parent,
+		  struct builder_key *ret_key, struct ib_err *err);
+
+/* The key of a COPY --from whose sources must be looked at; remembers it for exec_step_key(). */
+int exec_step_content_key(struct exec_stage *stage, size_t index, const struct builder_key *parent,
+			  struct exec_selection *selection, struct builder_key *ret_key, struct ib_err *err);
+
+/* stage-run.c: all steps of a demanded stage, on a thread of its own. */
+void exec_stage_run(struct exec_stage *stage);
+
+/* step.c: run one step on parent into a new layer. */
+int exec_step_make(struct exec_stage *stage, size_t index, struct builder_snapshot *parent,
+		   struct exec_selection *selection, struct builder_snapshot **ret_snapshot, struct ib_err *err);
+
+/* step-copy.c: the sources of a COPY or ADD; source_tree keeps what they are read from. */
+struct exec_sources {
+	struct exec_copy copy;
+	struct exec_inline_file *inline_files;
+	struct exec_tree tree;
+	struct oci_union *tree_owned;	/* NULL for the context */
+	struct exec_selection *selection;
+};
+
+int exec_sources_open(struct exec_stage *stage, const struct plan_step *step, int progress_step,
+		      struct exec_sources *sources, struct ib_err *err);
+void exec_sources_done(struct exec_sources *sources);
+
+/* step-run.c */
+int exec_run_step(struct exec_stage *stage, const struct plan_step *step, int progress_step,
+		  struct builder_snapshot *parent, struct builder_snapshot *upper, struct ib_err *err);
+
+/* commit.c: write the layer of a step in the background; layer is done afterwards. */
+void exec_commit(struct exec_engine *engine, const struct exec_stack *below, struct builder_snapshot *parent,
+		 struct exec_layer *layer);
+
+#endif

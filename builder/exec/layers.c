@@ -1,0 +1,232 @@
+/* Layers that are known or being made, and stacks of them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "builder/exec/engine-internal.h"
+#include "oci/base/alloc.h"
+
+#include "oci/base/poison.h"
+
+struct exec_layer *exec_layer_known(const struct oci_diff_id *diff_id, const struct timespec *created)
+{
+	struct exec_layer *layer = ib_new(struct exec_layer);
+
+	layer->refs = 1;
+	layer->made = layer->done = true;
+	layer->diff_id = *diff_id;
+	if (created)
+		layer->created = *created;
+	return layer;
+}
+
+struct exec_layer *exec_layer_ref(struct exec_engine *engine, struct exec_layer *layer)
+{
+	pthread_mutex_lock(&engine->lock);
+	layer->refs++;
+	pthread_mutex_unlock(&engine->lock);
+	return layer;
+}
+
+void exec_layer_unref(struct exec_engine *engine, struct exec_layer *layer)
+{
+	bool last;
+
+	if (!layer)
+		return;
+	pthread_mutex_lock(&engine->lock);
+	last = --layer->refs == 0;
+	pthread_mutex_unlock(&engine->lock);
+	if (!last)
+		return;
+	builder_snapshot_unref(layer->snapshot);
+	free(layer);
+}
+
+void exec_stack_push(struct exec_stack *stack, struct exec_layer *take_layer)
+{
+	ib_grow(stack->v, stack->n, stack->cap);
+	stack->v[stack->n++] = take_layer;
+}
+
+void exec_stack_push_image(struct exec_stack *stack, struct exec_image *image)
+{
+	const struct oci_config *config = exec_image_config(image);
+
+	for (size_t i = 0; i < exec_image_layers(image); i++) {
+		struct exec_layer *layer = exec_layer_known(&config->diff_ids[i], NULL);
+
+		layer->image = image;
+		layer->image_layer = i;
+		exec_stack_push(stack, layer);
+	}
+}
+
+void exec_stack_copy(struct exec_engine *engine, struct exec_stack *to, const struct exec_stack *from)
+{
+	for (size_t i = 0; i < from->n; i++)
+		exec_stack_push(to, exec_layer_ref(engine, from->v[i]));
+	to->n_base = from->n_base;
+}
+
+void exec_stack_done(struct exec_engine *engine, struct exec_stack *stack)
+{
+	for (size_t i = 0; i < stack->n; i++)
+		exec_layer_unref(engine, stack->v[i]);
+	free(stack->v);
+	*stack = (struct exec_stack){0};
+}
+
+static bool all_done(const struct exec_stack *stack)
+{
+	for (size_t i = 0; i < stack->n; i++)
+		if (!stack->v[i]->done)
+			return false;
+	return true;
+}
+
+int exec_stack_wait(struct exec_engine *engine, const struct exec_stack *stack, struct ib_err *err)
+{
+	bool failed;
+
+	pthread_mutex_lock(&engine->lock);
+	while (!engine->failed && !all_done(stack))
+		pthread_cond_wait(&engine->changed, &engine->lock);
+	failed = engine->failed;
+	pthread_mutex_unlock(&engine->lock);
+	return failed ? ib_fail(err, IB_CANCELLED, "interrupted") : 0;
+}
+
+void exec_stack_chain(const struct exec_stack *stack, size_t n, struct oci_chain_id *ret_chain)
+{
+	*ret_chain = (struct oci_chain_id){0};
+	for (size_t i = 0; i < n; i++)
+		oci_chain_id_append(ret_chain, &stack->v[i]->diff_id, ret_chain);
+}
+
+/* Where unpacking gets the blobs of a stack from, and how far it is. */
+struct source {
+	struct exec_engine *engine;
+	const struct exec_stack *stack;
+	int progress_step;
+};
+
+static int open_blob(void *ctx, size_t index, struct oci_reader **ret_reader, struct ib_err *err)
+{
+	const struct source *source = ctx;
+	const struct exec_layer *layer = source->stack->v[index];
+	struct exec_env *env = &source->engine->env;
+	struct oci_layer blob;
+	int64_t size;
+	int fd;
+
+	if (layer->image)
+		return exec_image_layer_open(layer->image, layer->image_layer, ret_reader, err);
+	if (!builder_cache_find_layer(env->cache, &layer->diff_id, NULL, true, &blob)) {
+		char text[OCI_DIGEST_SIZE];
+
+		return ib_fail(err, IB_NOTFOUND, "layer %s is no longer in the store; build with --no-cache",
+			       oci_digest_str(&layer->diff_id.digest, text));
+	}
+	fd = oci_store_get(env->store, &blob.desc.digest, &size, err);
+	oci_layer_done(&blob);
+	if (fd < 0)
+		return -1;
+	*ret_reader = oci_file_reader_new(fd, "layer");
+	return 0;
+}
+
+static void unpack_progress(void *ctx, size_t index, int64_t bytes, bool done)
+{
+	const struct source *source = ctx;
+	char text[OCI_DIGEST_SIZE];
+	ib_autofree char *id = NULL;
+
+	if (!source->progress_step)
+		return;
+	id = ib_asprintf("extracting %.19s", oci_digest_str(&source->stack->v[index]->diff_id.digest, text));
+	builder_progress_transfer(source->engine->env.progress, source->progress_step, id, bytes, 0, done);
+}
+
+static int unpack(struct exec_engine *engine, struct exec_stack *stack, int progress_step,
+		  struct builder_snapshot **ret_snapshot, struct ib_err *err)
+{
+	ib_autofree struct oci_diff_id *diff_ids = ib_calloc(stack->n, sizeof *diff_ids);
+	struct source source = {engine, stack, progress_step};
+	struct builder_unpack request = {
+		.diff_ids = diff_ids,
+		.n = stack->n,
+		.open = open_blob,
+		.progress = unpack_progress,
+		.ctx = &source,
+	};
+	struct builder_snapshots *snapshots;
+
+	if (progress_step)
+		builder_progress_start(engine->env.progress, progress_step);
+	for (size_t i = 0; i < stack->n; i++)
+		diff_ids[i] = stack->v[i]->diff_id;
+	if (exec_snapshots(engine, &snapshots, err) < 0)
+		return -1;
+	return builder_snapshot_unpack(snapshots, &request, ret_snapshot, err);
+}
+
+/* The top layer's snapshot, if somebody has it open already. */
+static struct builder_snapshot *snapshot_at_hand(struct exec_engine *engine, const struct exec_layer *top)
+{
+	struct builder_snapshot *snapshot;
+
+	pthread_mutex_lock(&engine->lock);
+	snapshot = builder_snapshot_ref(top->snapshot);
+	pthread_mutex_unlock(&engine->lock);
+	return snapshot;
+}
+
+int exec_stack_materialize(struct exec_engine *engine, struct exec_stack *stack, int progress_step,
+			   struct builder_snapshot **ret_snapshot, struct ib_err *err)
+{
+	struct builder_snapshot *snapshot = NULL, *mine;
+	struct exec_layer *top;
+
+	*ret_snapshot = NULL;
+	if (!stack->n)
+		return 0;
+	top = stack->v[stack->n - 1];
+	*ret_snapshot = snapshot_at_hand(engine, top);
+	if (*ret_snapshot)
+		return 0;
+	/* A layer without a snapshot is found by its chain ID: all below must be known by then. */
+	if (exec_stack_wait(engine, stack, err) < 0 ||
+	    unpack(engine, stack, progress_step, &snapshot, err) < 0)
+		return -1;
+	mine = builder_snapshot_ref(snapshot);
+	pthread_mutex_lock(&engine->lock);
+	if (!top->snapshot)	/* another stage on the same base may have been faster */
+		top->snapshot = ib_steal_ptr(&mine);
+	pthread_mutex_unlock(&engine->lock);
+	builder_snapshot_unref(mine);
+	*ret_snapshot = snapshot;
+	return 0;
+}
+
+bool exec_layer_available(struct exec_engine *engine, const struct exec_stack *stack,
+			  const struct oci_diff_id *diff_id, bool *ret_blob)
+{
+	struct builder_snapshots *snapshots;
+	struct oci_chain_id chain;
+	struct oci_layer blob;
+	ib_autoerr err = {0};
+
+	*ret_blob = false;
+	if (builder_cache_find_layer(engine->env.cache, diff_id, NULL, true, &blob)) {
+		*ret_blob = oci_store_has(engine->env.store, &blob.desc.digest, blob.desc.size);
+		oci_layer_done(&blob);
+	}
+	if (*ret_blob)
+		return true;
+	/* Whoever cannot open snapshots has none: the step runs again. */
+	if (!all_done(stack) || exec_snapshots(engine, &snapshots, &err) < 0)
+		return false;
+	exec_stack_chain(stack, stack->n, &chain);
+	oci_chain_id_append(&chain, diff_id, &chain);
+	return builder_snapshots_has(snapshots, &chain);
+}
