@@ -36,6 +36,7 @@ struct build {
 	struct exec_engine *engine;
 	struct exec_result done;
 	bool clamp;
+	int lock;	/* shared: nothing is collected meanwhile */
 };
 
 static void build_done(struct build *b)
@@ -48,6 +49,7 @@ static void build_done(struct build *b)
 	builder_context_free(b->context);
 	oci_platform_done(&b->host);
 	dockerfile_free(b->df);
+	ib_closep(&b->lock);
 }
 
 static int find_image(void *ctx, const char *name, const struct oci_platform *platform, void **ret_handle,
@@ -262,7 +264,7 @@ static int build(struct build *b, struct ib_err *err)
 
 	if (check_outputs(b->options, err) < 0 ||
 	    builder_names_normalise(&b->options->tags, &names, err) < 0 ||
-	    oci_store_lock(b->env->store, false, true, err) < 0 || open_parts(b, err) < 0 ||
+	    (b->lock = oci_store_lock(b->env->store, false, true, err)) < 0 || open_parts(b, err) < 0 ||
 	    make_plan(b, err) < 0)
 		return -1;
 	b->clamp = b->plan->has_epoch && !b->options->keep_times;
@@ -274,7 +276,7 @@ static int build(struct build *b, struct ib_err *err)
 int builder_build(const struct builder_build_env *env, const struct builder_build_options *options,
 		  struct builder_build_result *ret_result, struct ib_err *err)
 {
-	struct build b = {.env = env, .options = options, .result = ret_result};
+	struct build b = {.env = env, .options = options, .result = ret_result, .lock = -1};
 	int r = build(&b, err);
 
 	build_done(&b);

@@ -19,10 +19,12 @@ struct archive {
 	struct ib_strv arguments, env;
 	struct oci_store *store;
 	struct ib_pool *pool;
+	int lock;	/* shared: nothing is collected meanwhile */
 };
 
 static void archive_done(struct archive *a)
 {
+	ib_closep(&a->lock);
 	oci_store_free(a->store);
 	ib_pool_free(a->pool);
 	ib_strv_done(&a->arguments);
@@ -39,7 +41,8 @@ static int begin(struct archive *a, const struct cli_command *command, const str
 	if (cli_expect(command, &a->arguments, min, max, err) < 0 || cli_store_open(a->root, &a->store, err) < 0)
 		return -1;
 	a->pool = ib_pool_new(ib_processors());
-	return oci_store_lock(a->store, false, true, err);
+	a->lock = oci_store_lock(a->store, false, true, err);
+	return a->lock < 0 ? -1 : 0;
 }
 
 /* The images to save, each with the name it was found by. */
@@ -104,7 +107,7 @@ static int save_format(const char *text, bool *ret_docker, bool *ret_directory, 
 
 static int save(int argc, char **argv, struct ib_err *err)
 {
-	IB_CLEANUP(archive_done) struct archive a = {.format = "docker", .file = "-"};
+	IB_CLEANUP(archive_done) struct archive a = {.format = "docker", .file = "-", .lock = -1};
 	const struct cli_option options[] = {
 		{"output", 'o', CLI_TEXT, &a.file, "FILE", "write there instead of standard output"},
 		{"format", 0, CLI_TEXT, &a.format, "docker|oci|oci-dir", "what is written (default: docker)"},
@@ -184,7 +187,7 @@ static int read_images(struct archive *a, struct oci_archive_list *list, struct 
 
 static int load(int argc, char **argv, struct ib_err *err)
 {
-	IB_CLEANUP(archive_done) struct archive a = {.file = "-"};
+	IB_CLEANUP(archive_done) struct archive a = {.file = "-", .lock = -1};
 	const struct cli_option options[] = {
 		{"input", 'i', CLI_TEXT, &a.file, "FILE", "read this archive or layout directory instead of standard input"},
 		CLI_ROOT_OPTION(&a.root),
@@ -253,7 +256,7 @@ static int import_rootfs(struct archive *a, struct ib_err *err)
 
 static int import(int argc, char **argv, struct ib_err *err)
 {
-	IB_CLEANUP(archive_done) struct archive a = {0};
+	IB_CLEANUP(archive_done) struct archive a = {.lock = -1};
 	const struct cli_option options[] = {
 		{"env", 'e', CLI_LIST, &a.env, "NAME=VALUE", "set a variable in the image"},
 		{"message", 'm', CLI_TEXT, &a.message, "TEXT", "comment of the history entry"},

@@ -18,6 +18,7 @@ static int df(int argc, char **argv, struct ib_err *err)
 {
 	IB_CLEANUP(oci_store_freep) struct oci_store *store = NULL;
 	struct builder_usage usage = {0};
+	ib_autoclose int lock = -1;
 	const char *root = NULL;
 	const struct cli_option options[] = {CLI_ROOT_OPTION(&root)};
 	ib_autostrv arguments = {0};
@@ -26,7 +27,7 @@ static int df(int argc, char **argv, struct ib_err *err)
 	if (r != 0)
 		return r < 0 ? -1 : 0;
 	if (cli_expect(&cli_df, &arguments, 0, 0, err) < 0 || cli_store_open(root, &store, err) < 0 ||
-	    oci_store_lock(store, false, true, err) < 0 || builder_usage_read(store, &usage, err) < 0)
+	    (lock = oci_store_lock(store, false, true, err)) < 0 || builder_usage_read(store, &usage, err) < 0)
 		return -1;
 	printf("%-14s %10s %10s %12s\n", "TYPE", "NUMBER", "SIZE", "RECLAIMABLE");
 	print_row("Images", usage.image_blobs, usage.image_bytes, 0);
@@ -46,6 +47,7 @@ static int prune(int argc, char **argv, struct ib_err *err)
 		CLI_ROOT_OPTION(&root),
 	};
 	ib_autostrv arguments = {0};
+	ib_autoclose int lock = -1;
 	int64_t freed = 0;
 	char size[32];
 	int r = cli_parse(&cli_prune, options, 2, argc, argv, &arguments, err);
@@ -55,7 +57,8 @@ static int prune(int argc, char **argv, struct ib_err *err)
 	if (cli_expect(&cli_prune, &arguments, 0, 0, err) < 0 ||
 	    builder_collect_enter(err) < 0 || cli_store_open(root, &store, err) < 0)
 		return -1;
-	if (oci_store_lock(store, true, false, err) < 0)
+	lock = oci_store_lock(store, true, false, err);
+	if (lock < 0)
 		return ib_err_hint(err, "; prune again when no build runs");
 	if (builder_collect(store, all, &freed, err) < 0)
 		return -1;

@@ -16,6 +16,7 @@ struct transfer {
 	struct ib_strv plain_http, arguments;
 	bool quiet;
 	struct oci_store *store;
+	int lock;	/* shared: nothing is collected meanwhile */
 	struct builder_progress *progress;
 	int step;
 	struct registry_session *session;
@@ -29,6 +30,7 @@ static void transfer_done(struct transfer *t)
 	registry_session_free(t->session);
 	registry_reference_done(&t->ref);
 	builder_progress_free(t->progress);
+	ib_closep(&t->lock);
 	oci_store_free(t->store);
 	ib_strv_done(&t->plain_http);
 	ib_strv_done(&t->arguments);
@@ -63,7 +65,7 @@ static int begin(struct transfer *t, bool push, const char *reference, struct ib
 	if (t->progress_mode && builder_progress_mode_parse(t->progress_mode, &mode, err) < 0)
 		return ib_wrap(err, "--progress");
 	if (registry_reference_parse(reference, &t->ref, err) < 0 || cli_store_open(t->root, &t->store, err) < 0 ||
-	    oci_store_lock(t->store, false, true, err) < 0 ||
+	    (t->lock = oci_store_lock(t->store, false, true, err)) < 0 ||
 	    registry_session_new(&options, &t->session, err) < 0 ||
 	    registry_conn_new(t->session, &t->ref, push, &t->conn, err) < 0)
 		return -1;
@@ -115,7 +117,7 @@ static int pull_image(struct transfer *t, struct ib_err *err)
 
 static int pull(int argc, char **argv, struct ib_err *err)
 {
-	IB_CLEANUP(transfer_done) struct transfer t = {0};
+	IB_CLEANUP(transfer_done) struct transfer t = {.lock = -1};
 	int r = parse(&t, &cli_pull, argc, argv, err);
 
 	if (r != 0)
@@ -144,7 +146,7 @@ static int push_image(struct transfer *t, const char *name, struct ib_err *err)
 
 static int push(int argc, char **argv, struct ib_err *err)
 {
-	IB_CLEANUP(transfer_done) struct transfer t = {0};
+	IB_CLEANUP(transfer_done) struct transfer t = {.lock = -1};
 	int r = parse(&t, &cli_push, argc, argv, err);
 
 	if (r != 0)

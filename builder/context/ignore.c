@@ -119,7 +119,7 @@ static int add_line(struct builder_ignore *ignore, const char *line, struct ib_e
 		return 0;
 	cleaned = *path ? clean(path) : ib_strdup("");
 	pattern = ib_asprintf("%s%s", *text == '!' ? "!" : "", cleaned + (cleaned[0] == '/' && cleaned[1]));
-	return add_clean(ignore, pattern, err);
+	return builder_ignore_add(ignore, pattern, err);
 }
 
 static int add_lines(struct builder_ignore *ignore, const char *text, const char *name, struct ib_err *err)

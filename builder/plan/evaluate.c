@@ -118,7 +118,6 @@ static void start(struct plan *plan, struct plan_stage *stage)
 		break;
 	}
 	config = stage->config;
-	oci_platform_done(&config->platform);
 	oci_platform_copy(&config->platform, &stage->platform);
 	config->created = (struct oci_time){0};
 	ib_strv_done(&config->on_build);	/* they are queued as triggers */

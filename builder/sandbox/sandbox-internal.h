@@ -67,6 +67,8 @@ int sandbox_seccomp_load(const struct sock_fprog *filter, struct ib_err *err);
 int sandbox_caps_limit(struct ib_err *err);		/* the bounding set; by the launcher, which never executes */
 int sandbox_caps_drop(uid_t uid, struct ib_err *err);	/* the others; by the child, after the uid was set */
 
+bool sandbox_caps_have(int cap);			/* in the effective set */
+
 /* root.c: the tree that is being set up, still beside the host's. */
 struct sandbox_root {
 	int fd;			/* its top */

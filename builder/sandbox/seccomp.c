@@ -53,6 +53,19 @@ static void set_answer(struct compiler *c, uint32_t arch, const char *name, enum
 		c->answer[call] = (uint8_t)answer;
 }
 
+/*
+ * i386 and s390 got calls of their own for what socketcall and ipc did, with the same numbers. libseccomp
+ * gives no number for these names there.
+ */
+static void set_direct_calls(struct compiler *c)
+{
+	enum { FIRST_SOCKET = 359, LAST_SOCKET = 373, FIRST_IPC = 393, LAST_IPC = 402 };
+
+	memset(c->answer + FIRST_SOCKET, ALLOW, LAST_SOCKET - FIRST_SOCKET + 1);
+	memset(c->answer + FIRST_IPC, ALLOW, LAST_IPC - FIRST_IPC + 1);
+	c->answer[FIRST_SOCKET] = SOCKET;	/* socket itself */
+}
+
 static void set_answers(struct compiler *c, uint32_t arch, bool single_id)
 {
 	memset(c->answer, REFUSE, sizeof c->answer);
@@ -62,6 +75,8 @@ static void set_answers(struct compiler *c, uint32_t arch, bool single_id)
 		c->answer[seccomp_allowed_numbers[i]] = ALLOW;
 	for (size_t i = 0; i < COUNT(seccomp_pretended); i++)
 		set_answer(c, arch, seccomp_pretended[i], single_id ? PRETEND : ALLOW);
+	if (arch == SCMP_ARCH_X86 || arch == SCMP_ARCH_S390X)
+		set_direct_calls(c);
 	set_answer(c, arch, "clone", CLONE);
 	set_answer(c, arch, "socket", SOCKET);
 	set_answer(c, arch, "personality", PERSONALITY);

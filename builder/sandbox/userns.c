@@ -1,6 +1,7 @@
 #include "builder/sandbox/sandbox-internal.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
@@ -307,8 +308,8 @@ static enum sandbox_privilege enter_user_namespace(char **ret_reason)
 		map_single(uid, gid);
 	if (geteuid() != 0 || getegid() != 0)
 		(void)ib_fail(&err, IB_DENIED, "the kernel did not map our own id");
-	else if (keep_mounts_here(&err) == 0 && privilege_here() == SANDBOX_SUBIDS)
-		return SANDBOX_SUBIDS;
+	else if (keep_mounts_here(&err) == 0 && privilege_here() != SANDBOX_SINGLE_ID)
+		return SANDBOX_SUBIDS;	/* all ids there are: also those of a root that is not the real one */
 	*ret_reason = ib_steal_ptr(&err.text);
 	return geteuid() == 0 ? SANDBOX_SINGLE_ID : SANDBOX_NOTHING;
 }
@@ -326,6 +327,13 @@ int sandbox_enter(enum sandbox_privilege *ret_privilege, char **ret_reason, stru
 			ib_err_clear(err);	/* told as the reason */
 			*ret_privilege = SANDBOX_NOTHING;
 		}
+		return 0;
+	}
+	/* Beyond the point of no return the kernel would leave us without any id. */
+	if (geteuid() == 0 && !sandbox_caps_have(CAP_SETFCAP)) {
+		*ret_privilege = SANDBOX_NOTHING;
+		*ret_reason = ib_strdup("root has neither CAP_SYS_ADMIN nor CAP_SETFCAP here, one of which namespaces "
+					"take; an ordinary user needs neither");
 		return 0;
 	}
 	*ret_privilege = enter_user_namespace(ret_reason);

@@ -32,6 +32,7 @@ static inline void ib_freep(void *p)
 	int saved = errno;
 
 	free(*pp);
+	*pp = NULL;
 	errno = saved;
 }
 
@@ -42,6 +43,7 @@ static inline void ib_closep(int *fd)
 
 		/* Never retried after EINTR: the number may already be another thread's. */
 		(void)close(*fd);
+		*fd = -1;
 		errno = saved;
 	}
 }

@@ -38,14 +38,14 @@ struct fixture {
 	struct ib_str out, err;
 };
 
-static void make_dir(const char *base, const char *name)
+static inline void make_dir(const char *base, const char *name)
 {
 	ib_autofree char *path = ib_asprintf("%s/%s", base, name);
 
 	assert_int_equal(mkdir(path, 0755), 0);
 }
 
-static void write_file(const char *base, const char *name, const char *text, mode_t mode)
+static inline void write_file(const char *base, const char *name, const char *text, mode_t mode)
 {
 	ib_autofree char *path = ib_asprintf("%s/%s", base, name);
 	ib_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -55,7 +55,7 @@ static void write_file(const char *base, const char *name, const char *text, mod
 	assert_int_equal(fchmod(fd, mode), 0);
 }
 
-static void copy_busybox(const char *root)
+static inline void copy_busybox(const char *root)
 {
 	static const char *const names[] = {
 		"sh", "cat", "ls", "echo", "id", "hostname", "mount", "umount", "unshare", "mknod", "true", "sleep",
@@ -77,7 +77,7 @@ static void copy_busybox(const char *root)
 	}
 }
 
-static void make_rootfs(const char *root)
+static inline void make_rootfs(const char *root)
 {
 	static const char *const dirs[] = { "bin", "etc", "tmp", "proc", "sys", "dev", "root" };
 	ib_autofree char *tmp = ib_asprintf("%s/tmp", root);
@@ -89,7 +89,7 @@ static void make_rootfs(const char *root)
 	write_file(root, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n", 0644);
 }
 
-static int fixture_setup(void **state)
+static inline int fixture_setup(void **state)
 {
 	struct fixture *f = ib_new(struct fixture);
 	const char *tmp = getenv("TMPDIR");
@@ -119,7 +119,7 @@ static int fixture_setup(void **state)
 	return 0;
 }
 
-static int fixture_teardown(void **state)
+static inline int fixture_teardown(void **state)
 {
 	struct fixture *f = *state;
 	ib_autoerr err = {0};
@@ -138,21 +138,21 @@ static int fixture_teardown(void **state)
 	return 0;
 }
 
-static void collect(void *ctx, int stream, const void *bytes, size_t n)
+static inline void collect(void *ctx, int stream, const void *bytes, size_t n)
 {
 	struct fixture *f = ctx;
 
 	ib_str_add(stream == 1 ? &f->out : &f->err, bytes, n);
 }
 
-static int try_argv(struct fixture *f, struct ib_err *err)
+static inline int try_argv(struct fixture *f, struct ib_err *err)
 {
 	ib_str_reset(&f->out);
 	ib_str_reset(&f->err);
 	return sandbox_run(launcher, &f->spec, collect, f, &f->result, err);
 }
 
-static void set_sh(struct fixture *f, const char *script)
+static inline void set_sh(struct fixture *f, const char *script)
 {
 	ib_strv_done(&f->spec.argv);
 	ib_strv_add(&f->spec.argv, "/bin/sh");
@@ -161,7 +161,7 @@ static void set_sh(struct fixture *f, const char *script)
 }
 
 /* Run a shell script that must be started; its outcome is in f. */
-static void sh(struct fixture *f, const char *script)
+static inline void sh(struct fixture *f, const char *script)
 {
 	ib_autoerr err = {0};
 
@@ -170,18 +170,18 @@ static void sh(struct fixture *f, const char *script)
 		fail_msg("%s", err.text);
 }
 
-static const char *out(const struct fixture *f)
+static inline const char *out(const struct fixture *f)
 {
 	return f->out.s ? f->out.s : "";
 }
 
-static const char *errors(const struct fixture *f)
+static inline const char *errors(const struct fixture *f)
 {
 	return f->err.s ? f->err.s : "";
 }
 
 /* What is in a directory, names in byte order with blanks between. The caller's. */
-static char *list(const char *base, const char *name)
+static inline char *list(const char *base, const char *name)
 {
 	ib_autofree char *path = ib_asprintf("%s/%s", base, name);
 	ib_autostrv names = {0};
@@ -202,7 +202,7 @@ static char *list(const char *base, const char *name)
 }
 
 /* Enter, start the launcher, or say why nothing can be tested here. */
-static int sandbox_group_setup(void **state)
+static inline int sandbox_group_setup(void **state)
 {
 	ib_autoerr err = {0};
 
@@ -224,7 +224,7 @@ static int sandbox_group_setup(void **state)
 	return 0;
 }
 
-static int sandbox_group_teardown(void **state)
+static inline int sandbox_group_teardown(void **state)
 {
 	(void)state;
 	sandbox_launcher_free(launcher);

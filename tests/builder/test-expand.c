@@ -382,14 +382,13 @@ static void growth_without_end_is_refused(void **state)
 		ib_autostr word = IB_STR(1 << 24);
 		ib_autofree char *got = NULL;
 		ib_autostrv words = {0};
-		ib_autoerr err = {0}, err2 = {0};
+		ib_autoerr err = {0};
 
 		for (int j = 0; j < 100000; j++)
 			ib_str_adds(&word, units[i]);
-		assert_int_equal(builder_expand_word(&x, word.s, &got, &err), -1);
+		assert_int_equal(i % 2 ? builder_expand_word(&x, word.s, &got, &err) :
+					 builder_expand_words(&x, word.s, &words, &err), -1);
 		assert_int_equal(err.code, IB_LIMIT);
-		assert_int_equal(builder_expand_words(&x, word.s, &words, &err2), -1);
-		assert_int_equal(err2.code, IB_LIMIT);
 	}
 	free(big);
 }

@@ -59,6 +59,7 @@ static void bad_lines_are_refused_with_their_number(void **state)
 {
 	static const struct text_case cases[] = {
 		{"a\n!\n", ".dockerignore:2: illegal exclusion pattern: \"!\""},
+		{"!/", ".dockerignore:1: illegal exclusion pattern: \"!\""},
 		{"!  ", ".dockerignore:1: illegal exclusion pattern: \"!\""},
 		{"\n\na[", ".dockerignore:3: 'a[': syntax error in pattern"},
 		{"a\\", ".dockerignore:1: 'a\\': syntax error in pattern"},

@@ -27,6 +27,7 @@ static void check_instruction(const struct dockerfile *df, const struct dockerfi
 {
 	ib_autofree char *excerpt = dockerfile_excerpt(df, in->line, in->end_line);
 
+	fuzz_check(strlen(excerpt) > 0);
 	fuzz_check(in->keyword && in->original && in->line >= 1 && in->line <= in->end_line);
 	for (size_t i = 0; i < in->n_flags; i++)
 		fuzz_check(dockerfile_flag(in, in->flags[i].name) != NULL);

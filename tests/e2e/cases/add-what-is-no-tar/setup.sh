@@ -1,0 +1,1 @@
+echo text | gzip -n > text.gz; : > empty.tar; cd d; tar -cf inner.tar x
