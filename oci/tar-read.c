@@ -20,8 +20,8 @@ struct oci_tar_reader {
 	char link[OCI_TAR_MAX_NAME + 1];
 
 	char *long_name, *long_link;	/* of GNU 'L' and 'K' headers, for the next entry; or NULL */
-	struct tar_pax pax;		/* for the next entry; begins as a copy of global */
-	struct tar_pax global;		/* for all entries that follow */
+	struct tar_pax pax;		/* for the next entry: begins as a copy of global */
+	struct tar_pax global;		/* for all entries that have none of their own */
 	bool has_pax, has_global;
 };
 
@@ -159,9 +159,13 @@ static void reset_meta(struct oci_tar_reader *r)
 	free(ib_steal_ptr(&r->long_link));
 	if (r->has_pax)
 		tar_pax_done(&r->pax);
-	if (r->has_global)
-		tar_pax_copy(&r->pax, &r->global);
-	r->has_pax = r->has_global;
+	r->has_pax = false;
+}
+
+/* What pax headers say about the entry in hand; NULL: nothing. */
+static const struct tar_pax *pax_of(const struct oci_tar_reader *r)
+{
+	return r->has_pax ? &r->pax : r->has_global ? &r->global : NULL;
 }
 
 static size_t copy_field(char *to, const char *field, size_t max)
@@ -195,9 +199,9 @@ static void header_name(struct oci_tar_reader *r, const struct tar_header *h)
 
 static void set_names(struct oci_tar_reader *r, const struct tar_header *h)
 {
-	const char *name = r->has_pax && r->pax.sparse_path ? r->pax.sparse_path :
-			   r->has_pax && r->pax.path ? r->pax.path : r->long_name;
-	const char *link = r->has_pax && r->pax.linkpath ? r->pax.linkpath : r->long_link;
+	const struct tar_pax *pax = pax_of(r);
+	const char *name = pax && pax->sparse_path ? pax->sparse_path : pax && pax->path ? pax->path : r->long_name;
+	const char *link = pax && pax->linkpath ? pax->linkpath : r->long_link;
 
 	if (name)
 		copy_text(r->name, name);
@@ -212,7 +216,7 @@ static void set_names(struct oci_tar_reader *r, const struct tar_header *h)
 static int set_numbers(struct oci_tar_reader *r, const struct tar_header *h, struct ib_err *err)
 {
 	struct oci_tar_entry *e = &r->entry;
-	const struct tar_pax *pax = r->has_pax ? &r->pax : NULL;
+	const struct tar_pax *pax = pax_of(r);
 	int64_t mode, uid, gid, seconds, major = 0, minor = 0;
 
 	if (!tar_number_parse(h->mode, sizeof h->mode, &mode) ||
@@ -282,7 +286,7 @@ static enum kind kind_of(char type, mode_t *ret_type)
 static int set_entry(struct oci_tar_reader *r, const struct tar_header *h, enum kind kind, mode_t type,
 		     struct ib_err *err)
 {
-	const struct tar_pax *pax = r->has_pax ? &r->pax : NULL;
+	const struct tar_pax *pax = pax_of(r);
 	int64_t size;
 	size_t n;
 
@@ -355,7 +359,7 @@ static int take_header(struct oci_tar_reader *r, const struct tar_header *h, str
 
 static int end_of_archive(struct oci_tar_reader *r, struct ib_err *err)
 {
-	if (r->long_name || r->long_link || (r->has_pax && !r->has_global))
+	if (r->long_name || r->long_link || r->has_pax)
 		return ib_fail(err, IB_INVALID, "archive ends where an entry was announced");
 	r->ended = true;
 	return tar_stream_drain(&r->stream, err);

@@ -50,6 +50,7 @@ struct exec_stage {
 	bool key_complete;		/* all keys are known */
 	int *progress_steps;		/* number of each step in the progress stream */
 	int from_step;			/* of FROM; 0: none is shown */
+	bool from_ended;
 };
 
 struct exec_engine {

@@ -161,6 +161,8 @@ static int unpack(struct exec_engine *engine, struct exec_stack *stack, int prog
 	};
 	struct builder_snapshots *snapshots;
 
+	if (progress_step)
+		builder_progress_start(engine->env.progress, progress_step);
 	for (size_t i = 0; i < stack->n; i++)
 		diff_ids[i] = stack->v[i]->diff_id;
 	if (exec_snapshots(engine, &snapshots, err) < 0)

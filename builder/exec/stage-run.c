@@ -101,6 +101,20 @@ static int wait_made(struct exec_engine *engine, const struct exec_layer *layer,
 	return failed ? ib_fail(err, IB_CANCELLED, "interrupted") : 0;
 }
 
+/* FROM is done when its files are there, or when it turns out that nobody needs them. */
+static void end_from(struct exec_stage *stage, bool unneeded)
+{
+	struct builder_progress *progress = stage->engine->env.progress;
+
+	if (!stage->from_step || stage->from_ended)
+		return;
+	stage->from_ended = true;
+	if (unneeded)
+		builder_progress_cached(progress, stage->from_step);
+	else
+		builder_progress_end(progress, stage->from_step, NULL);
+}
+
 static int make(struct exec_stage *stage, size_t index, struct exec_sources *sources, struct exec_layer *layer,
 		struct ib_err *err)
 {
@@ -115,6 +129,8 @@ static int make(struct exec_stage *stage, size_t index, struct exec_sources *sou
 		return -1;
 	if (exec_stack_materialize(engine, &stage->stack, stage->from_step, &parent, err) < 0)
 		return -1;
+	end_from(stage, false);
+	builder_progress_start(engine->env.progress, number);
 	if (exec_step_make(stage, index, parent, sources->selection, &snapshot, err) < 0)
 		return -1;
 	pthread_mutex_lock(&engine->lock);
@@ -136,8 +152,6 @@ static int make_or_share(struct exec_stage *stage, size_t index, struct exec_sou
 	struct exec_layer *layer = share_or_claim(stage, &stage->keys[index], &mine);
 	int r;
 
-	if (mine)
-		builder_progress_start(engine->env.progress, number);
 	r = mine ? make(stage, index, sources, layer, err) : wait_made(engine, layer, err);
 	if (r < 0) {
 		exec_layer_unref(engine, layer);
@@ -178,8 +192,6 @@ static int run_steps(struct exec_stage *stage, int *ret_line, int *ret_end_line,
 
 	*ret_line = stage->plan->from->line;
 	*ret_end_line = stage->plan->from->end_line;
-	if (stage->from_step)
-		builder_progress_start(engine->env.progress, stage->from_step);
 	if (start_stack(stage, err) < 0)
 		return -1;
 	if (!stage->keys)
@@ -206,8 +218,8 @@ void exec_stage_run(struct exec_stage *stage)
 	int line, end_line;
 	int r = run_steps(stage, &line, &end_line, &err);
 
-	if (stage->from_step)
-		builder_progress_end(engine->env.progress, stage->from_step, NULL);
+	if (r == 0)
+		end_from(stage, true);
 	if (r < 0) {
 		exec_fail(engine, line, end_line, &err);
 		return;
