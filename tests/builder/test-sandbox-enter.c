@@ -83,8 +83,10 @@ static void entering_makes_us_root(void **state)
 {
 	(void)state;
 	in_child(NULL);
-	if (found->privilege == SANDBOX_NOTHING)
+	if (found->privilege == SANDBOX_NOTHING) {
+		print_message("needs user namespaces\n");
 		skip();
+	}
 	assert_int_equal(found->uid, 0);
 	assert_int_equal(found->gid, 0);
 	assert_true(found->wrote);
@@ -97,8 +99,10 @@ static void entering_makes_us_root(void **state)
 static void root_without_capabilities_is_told_so(void **state)
 {
 	(void)state;
-	if (geteuid() != 0)
+	if (geteuid() != 0) {
+		print_message("needs root\n");
 		skip();
+	}
 	in_child(drop_all_capabilities);
 	assert_int_equal(found->privilege, SANDBOX_NOTHING);
 	assert_non_null(strstr(found->reason, "CAP_SYS_ADMIN"));

@@ -302,6 +302,10 @@ int main(void)
 		T(launcher_holds_no_output_open),
 		T(a_run_costs_little),
 	};
+	int failed;
 
-	return cmocka_run_group_tests(tests, sandbox_group_setup, sandbox_group_teardown);
+	sandbox_open();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	sandbox_close();
+	return failed;
 }
