@@ -83,7 +83,7 @@ static inline void copy_busybox(const char *root)
 
 static inline void make_rootfs(const char *root)
 {
-	static const char *const dirs[] = { "bin", "etc", "tmp", "proc", "sys", "dev", "root" };
+	static const char *const dirs[] = {"bin", "etc", "tmp", "proc", "sys", "dev", "root"};
 	ib_autofree char *tmp = ib_asprintf("%s/tmp", root);
 
 	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)

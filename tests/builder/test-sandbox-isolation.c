@@ -231,7 +231,7 @@ static void empty_image_keeps_only_dev_proc_sys(void **state)
 	ib_autofree char *empty = ib_asprintf("%s/empty", f->dir);
 	ib_autofree char *top = NULL;
 	struct sandbox_mount mounts[] = {
-		{ .kind = SANDBOX_MOUNT_BIND, .source = NULL, .target = NULL, .read_only = true },
+		{.kind = SANDBOX_MOUNT_BIND, .source = NULL, .target = NULL, .read_only = true},
 	};
 	char source[] = BUSYBOX, target[] = "/x/y/busybox";
 	ib_autoerr err = {0};
@@ -255,7 +255,7 @@ static void empty_image_keeps_only_dev_proc_sys(void **state)
 static void times_of_directories_with_mount_points_stay(void **state)
 {
 	struct fixture *f = *state;
-	const struct timespec times[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
+	const struct timespec times[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
 	ib_autofree char *lower = ib_asprintf("%s/etc", f->lower);
 	ib_autofree char *upper = ib_asprintf("%s/etc", f->upper);
 	struct stat st;

@@ -101,7 +101,7 @@ static void working_directory_may_be_behind_a_link(void **state)
 static void ids_and_groups_are_set(void **state)
 {
 	struct fixture *f = *state;
-	const gid_t groups[] = { 1000, 27, 44 };
+	const gid_t groups[] = {1000, 27, 44};
 
 	f->spec.uid = 1000;
 	f->spec.gid = 1000;
