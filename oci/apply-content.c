@@ -9,6 +9,7 @@
 #include "oci/base/poison.h"
 
 #define HOLE_BYTES (64u << 10)	/* blocks of this many zero bytes, so aligned, are not written */
+#define EDGE_BYTES 4096u	/* nor what a piece begins or ends with of one, in a larger file */
 
 static bool is_zero(const char *p, size_t n)
 {
@@ -24,32 +25,39 @@ static size_t block_of(int64_t offset, size_t n)
 }
 
 /* The length of what at p is to be written in one go: all up to the first block of zeros. */
-static size_t written_run(const char *p, size_t n, int64_t offset)
+static size_t written_run(const char *p, size_t n, int64_t offset, size_t smallest)
 {
 	size_t run = 0;
 
 	while (run < n) {
 		size_t block = block_of(offset + (int64_t)run, n - run);
 
-		if (block == HOLE_BYTES && is_zero(p + run, block))
+		if (block >= smallest && is_zero(p + run, block))
 			break;
 		run += block;
 	}
 	return run;
 }
 
-/* Write one piece but for its holes. *end is where the file ends by now. */
-static int write_piece(int fd, const char *p, size_t n, int64_t offset, int64_t *end, struct ib_err *err)
+/* Where content goes. */
+struct output {
+	int fd;
+	size_t smallest;	/* hole */
+	int64_t end;		/* of the file, by now */
+};
+
+/* Write one piece but for its holes. */
+static int write_piece(struct output *out, const char *p, size_t n, int64_t offset, struct ib_err *err)
 {
 	while (n) {
-		size_t run = written_run(p, n, offset);
+		size_t run = written_run(p, n, offset, out->smallest);
 
-		if (run && ib_pwrite_full(fd, p, run, offset) < 0)
+		if (run && ib_pwrite_full(out->fd, p, run, offset) < 0)
 			return ib_fail_sys(err, errno, "write");
 		if (run)
-			*end = offset + (int64_t)run;
+			out->end = offset + (int64_t)run;
 		else
-			run = HOLE_BYTES;	/* a hole: there is a whole block of it */
+			run = block_of(offset, n);	/* the hole */
 		p += run;
 		n -= run;
 		offset += (int64_t)run;
@@ -59,7 +67,8 @@ static int write_piece(int fd, const char *p, size_t n, int64_t offset, int64_t 
 
 int apply_content(struct apply *a, struct oci_tar_reader *tar, int fd, int64_t size, struct ib_err *err)
 {
-	int64_t max = a->options->max_bytes, end = 0, offset;
+	struct output out = {.fd = fd, .smallest = size > HOLE_BYTES ? EDGE_BYTES : HOLE_BYTES};
+	int64_t max = a->options->max_bytes, offset;
 	const void *bytes;
 	size_t n;
 	int got;
@@ -68,12 +77,12 @@ int apply_content(struct apply *a, struct oci_tar_reader *tar, int fd, int64_t s
 		a->result.bytes += (int64_t)n;
 		if (max && a->result.bytes > max)
 			return ib_fail(err, IB_LIMIT, "unpacks to more than %jd bytes", (intmax_t)max);
-		if (write_piece(fd, bytes, n, offset, &end, err) < 0)
+		if (write_piece(&out, bytes, n, offset, err) < 0)
 			return -1;
 	}
 	if (got < 0)
 		return -1;
-	if (end < size && ftruncate(fd, size) < 0)
+	if (out.end < size && ftruncate(fd, size) < 0)
 		return ib_fail_sys(err, errno, "set size");
 	return 0;
 }

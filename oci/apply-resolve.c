@@ -189,6 +189,8 @@ int apply_resolve_parent(struct apply *a, const char *path, enum apply_missing m
 	w.pos = sizeof w.rest - 1 - (len - dir->len);
 	memcpy(w.rest + w.pos, path + dir->len, len - dir->len);
 	found = walk_rest(&w, err);
+	if (found == 1 && w.at->len + 1 + strlen(*ret_name) > OCI_TAR_MAX_NAME)
+		return ib_fail(err, IB_LIMIT, "path is longer than %d bytes", OCI_TAR_MAX_NAME);
 	if (found == 1)
 		*ret_dir = w.at;
 	return found;

@@ -101,8 +101,9 @@ static int empty_one(struct apply *a, const char *path, struct ib_strv *todo, st
 static int empty_all(struct apply *a, struct ib_strv *todo, struct ib_err *err)
 {
 	while (todo->n) {
-		ib_autofree char *path = ib_steal_ptr(&todo->v[--todo->n]);
+		ib_autofree char *path = todo->v[--todo->n];
 
+		todo->v[todo->n] = NULL;
 		if (empty_one(a, path, todo, err) < 0)
 			return -1;
 	}

@@ -10,12 +10,14 @@
 #define MAX_SCOPES 64
 #define MAX_ACTIONS 32
 
-/* Length of "TYPE:NAME" in "TYPE:NAME:ACTIONS", or 0. */
+/* Length of "TYPE:NAME" in "TYPE:NAME:ACTIONS", or 0; without any action it is none. */
 static size_t resource_length(const char *scope)
 {
 	const char *first = strchr(scope, ':'), *last = strrchr(scope, ':');
 
-	return first && last != first ? (size_t)(last - scope) : 0;
+	if (!first || last == first || !last[1 + strspn(last + 1, ",")])
+		return 0;
+	return (size_t)(last - scope);
 }
 
 static void add_actions(struct ib_strv *actions, const char *text)

@@ -81,7 +81,7 @@ static int keep_https(CURLU *base, CURLU *url, struct ib_err *err)
 	ib_autofree char *from = part(base, CURLUPART_SCHEME, 0), *to = part(url, CURLUPART_SCHEME, 0);
 	ib_autofree char *port = part(base, CURLUPART_PORT, 0);
 
-	if (strcasecmp(from, "https") != 0 || strcasecmp(to, "https") == 0)
+	if (!from || !to || strcasecmp(from, "https") != 0 || strcasecmp(to, "https") == 0)
 		return 0;
 	if (!part_equal(base, url, CURLUPART_HOST) ||
 	    (!has_usual_port(url) && !part_equal(base, url, CURLUPART_PORT)))

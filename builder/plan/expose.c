@@ -73,12 +73,13 @@ int plan_expose(struct plan_eval *eval, struct ib_err *err)
 	ib_autostr history = IB_STR(HISTORY_MAX);
 	ib_autostrv words = {0}, ports = {0};
 
-	for (size_t i = 0; i < eval->instruction->args.n; i++)
+	for (size_t i = 0; i < eval->instruction->args.n; i++) {
 		if (builder_expand_words(&expander, eval->instruction->args.v[i], &words, err) < 0)
 			return -1;
-	for (size_t i = 0; i < words.n; i++)
-		if (add_ports(words.v[i], &ports, err) < 0)
-			return -1;
+		for (size_t k = 0; k < words.n; k++)
+			if (add_ports(words.v[k], &ports, err) < 0)
+				return -1;
+	}
 	sort_unique(&ports);
 	ib_str_adds(&history, "EXPOSE [");
 	for (size_t i = 0; i < ports.n; i++) {

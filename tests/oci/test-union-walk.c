@@ -137,7 +137,7 @@ static void a_start_that_is_not_there_is_an_error(void **state)
 }
 
 /* A chain of directories much deeper than PATH_MAX, in both layers, with files after the way down. */
-#define DEPTH 3000
+#define DEPTH 1500	/* 4,500 bytes of path */
 static void make_deep(const struct tree *t, const char *root, int depth, const char *file)
 {
 	int fd = tree_open(t, root);

@@ -269,6 +269,7 @@ class Handler(BaseHTTPRequestHandler):
         if repo == "upload-early":
             # Refuses without reading: a client must find the words although its own writes fail.
             self.error(413, "SIZE_INVALID", "too much")
+            time.sleep(0.5)  # what is not read makes the close a reset, which may overtake the words
             self.close_connection = True
             return None
         data = self.body()

@@ -24,6 +24,26 @@ extern char **environ;
 
 #define LIMIT_NS 10000000000
 
+/* A test that fails jumps over its peer_stop(): what still runs at exit is ended then. */
+static pid_t running[16];
+
+static void note(pid_t from, pid_t to)
+{
+	for (size_t i = 0; i < sizeof running / sizeof *running; i++) {
+		if (running[i] == from) {
+			running[i] = to;
+			return;
+		}
+	}
+}
+
+static void end_all(void)
+{
+	for (size_t i = 0; i < sizeof running / sizeof *running; i++)
+		if (running[i] > 0)
+			kill(running[i], SIGKILL);
+}
+
 bool peer_start(struct peer *peer, const char *const *argv)
 {
 	ib_autostrv args = {0};
@@ -44,8 +64,14 @@ bool peer_start(struct peer *peer, const char *const *argv)
 	close(out[1]);
 	peer->in = in[1];
 	peer->out = out[0];
-	if (rc == 0)
+	if (rc == 0) {
+		static bool registered;
+
+		if (!registered)
+			registered = atexit(end_all) == 0;
+		note(0, peer->pid);
 		return true;
+	}
 	peer->pid = 0;
 	peer_stop(peer);
 	return false;
@@ -76,6 +102,7 @@ void peer_stop(struct peer *peer)
 		kill(peer->pid, SIGKILL);
 		while (waitpid(peer->pid, NULL, 0) < 0 && errno == EINTR)
 			;
+		note(peer->pid, 0);
 	}
 	close(peer->in);
 	close(peer->out);
@@ -95,6 +122,7 @@ int peer_run(const char *const *argv, char **ret_output)
 	assert_int_equal(ib_read_all(peer.out, 1 << 20, argv[0], &text, &len, &err), 0);
 	while (waitpid(peer.pid, &status, 0) < 0 && errno == EINTR)
 		;
+	note(peer.pid, 0);
 	peer.pid = 0;
 	peer_stop(&peer);
 	if (ret_output)

@@ -30,6 +30,11 @@ static int group_setup(void **state)
 	ib_autofree char *line = NULL;
 
 	(void)state;
+	/* Loopback is reached directly, whatever the environment says. */
+	setenv("http_proxy", "http://127.0.0.1:1", 1);
+	setenv("https_proxy", "http://127.0.0.1:1", 1);
+	unsetenv("no_proxy");
+	unsetenv("NO_PROXY");
 	if (!peer_start(&liar, argv))
 		return -1;
 	line = peer_line(&liar);
@@ -374,7 +379,6 @@ static void a_token_that_expires_before_the_upload_is_renewed(void **state)
 
 static void upload_addresses_are_used_byte_for_byte(void **state)
 {
-	ib_autoerr err = {0};
 	ib_autofree char *log = seen(*state);
 
 	assert_non_null(strstr(log, "main PUT /v2/upload-relative/blobs/uploads/U1?_nouploadcache=false&"
@@ -398,6 +402,7 @@ static void failing_uploads_are_reported(void **state)
 		{"upload-noloc", "opens an upload without a Location", IB_INVALID},
 		{"upload-ftp", "the address in Location is neither https nor http", IB_INVALID},
 		{"upload-500", "500 from 127.0.0.1", IB_NETWORK},
+		{"upload-early", "size_invalid: too much", IB_LIMIT},
 	};
 
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -454,6 +459,36 @@ static void ten_blobs_need_no_more_connections_than_run_at_once(void **state)
 	}
 	assert_int_equal(occurrences(log, "PUT /v2/connections/blobs/uploads/"), 11);
 	assert_in_range(n, 1, 3);
+}
+
+static void a_listed_host_is_reached_in_plain_http_through_the_proxy(void **state)
+{
+	static const char *const listed[] = {"registry.test"};
+	static const struct registry_timeouts timeouts = {.connect_ms = 5000, .stall_ms = 5000, .answer_ms = 5000};
+	static const struct registry_retry_policy retry = {.tries = 2, .base_ms = 1, .cap_ms = 1, .after_cap_ms = 1};
+	struct registry_options options = {.plain_http = listed, .n_plain_http = 1};
+	struct fixture *f = *state;
+	ib_autofree char *proxy = ib_asprintf("http://127.0.0.1:%d", port), *log = NULL, *bytes = NULL;
+	registry_autoreference ref = {0}, unlisted = {0};
+	struct registry_conn *conn;
+	size_t len;
+	ib_autoerr err = {0};
+
+	registry_session_free(f->session);
+	assert_int_equal(registry_session_new_with(&options, &timeouts, &retry, &f->session, &err), 0);
+	conn = fixture_conn(f, "registry.test/proxied:1", false, &ref);
+	setenv("http_proxy", proxy, 1);
+	setenv("https_proxy", proxy, 1);
+	if (registry_manifest_get(conn, &ref, NULL, &bytes, &len, NULL, &err) < 0)
+		fail_msg("%s", err.text);
+	conn = fixture_conn(f, "unlisted.test/proxied:1", false, &unlisted);
+	free(ib_steal_ptr(&bytes));
+	assert_int_equal(registry_manifest_get(conn, &unlisted, NULL, &bytes, &len, NULL, &err), -1);
+	setenv("http_proxy", "http://127.0.0.1:1", 1);
+	setenv("https_proxy", "http://127.0.0.1:1", 1);
+	log = seen(f);
+	assert_non_null(strstr(log, "main GET http://registry.test/v2/proxied/manifests/1 auth=- "));
+	assert_null(strstr(log, "http://unlisted.test"));
 }
 
 static void *set_later(void *arg)
@@ -535,6 +570,7 @@ int main(void)
 		test(failing_uploads_are_reported),
 		test(a_damaged_blob_is_blamed_on_the_store),
 		test(ten_blobs_need_no_more_connections_than_run_at_once),
+		test(a_listed_host_is_reached_in_plain_http_through_the_proxy),
 		test(a_hanging_transfer_stops_when_told),
 		test(cancellation_ends_a_request_that_gets_no_answer),
 	};

@@ -7,6 +7,7 @@ Allowed differences
   parents  Which unchanged directories a layer repeats before a changed entry. The effect on the tree is nil.
   opaque   A directory that was removed and made anew: an opaque marker, or a whiteout for each name that vanished.
            Layers are compared by what they take away. What an opaque layer has to repeat unchanged may be missing.
+  buildah  Where buildah is the peer: how many layers there are, and what history says.
   base     History and layers of the base image: each tool imports it in its own way.
   xattrs   Other than security.capability: builders do not store them.
   wording  History text of EXPOSE and HEALTHCHECK prints a data structure of whatever version of Go's libraries the
@@ -105,8 +106,7 @@ def own_history(image, base):
              'empty_layer': entry.get('empty_layer', False)} for entry in (image.config.get('history') or [])[base:]]
 
 
-def config_differences(mine, theirs, base):
-    """base: numbers of history entries below the build's own."""
+def config_differences(mine, theirs):
     for name in ('architecture', 'os', 'author'):
         if mine.config.get(name) != theirs.config.get(name):
             yield f'{name} is {mine.config.get(name)!r}, peer has {theirs.config.get(name)!r}'
@@ -114,6 +114,10 @@ def config_differences(mine, theirs, base):
     for name in TEXT_FIELDS:
         if (a.get(name) or None) != (b.get(name) or None):
             yield f'{name} is {a.get(name)!r}, peer has {b.get(name)!r}'
+
+
+def history_differences(mine, theirs, base):
+    """base: numbers of history entries below the build's own."""
     a, b = own_history(mine, base[0]), own_history(theirs, base[1])
     if len(a) != len(b):
         yield f'{len(a)} history entries, peer has {len(b)}'

@@ -1,4 +1,4 @@
-"""Images in OCI layouts, read without any of the tools under test: layers into entries, entries into trees."""
+"""Images on disk, read without any of the tools under test: layers into entries, entries into trees."""
 import gzip
 import hashlib
 import io
@@ -51,7 +51,8 @@ def shown(path):
 
 def open_layer(path):
     """The uncompressed tar. Media types are not trusted: older skopeo gets them wrong."""
-    head = path.open('rb').read(4)
+    with path.open('rb') as file:
+        head = file.read(4)
     if head[:2] == b'\x1f\x8b':
         return gzip.open(path)
     if head == b'\x28\xb5\x2f\xfd':
@@ -131,28 +132,36 @@ def read_member(layer, archive, member):
         layer.entries[name] = node_of(archive, member)
 
 
-def read_image(layout):
-    """The one image of an OCI layout directory; digests and sizes are checked."""
-    layout = Path(layout)
-    index = json.loads((layout / 'index.json').read_text())
-    assert len(index['manifests']) == 1, 'one image expected'
-    manifest = json.loads(read_blob(layout, index['manifests'][0]['digest']))
-    config = json.loads(read_blob(layout, manifest['config']['digest']))
+def read_config(directory):
+    """(manifest, config) of the one image in an OCI layout, or in what skopeo calls a dir:."""
+    if (directory / 'index.json').is_file():
+        index = json.loads((directory / 'index.json').read_text())
+        assert len(index['manifests']) == 1, 'one image expected'
+        manifest = json.loads(read_blob(directory, index['manifests'][0]['digest']))
+    else:
+        manifest = json.loads((directory / 'manifest.json').read_text())
+    return manifest, json.loads(read_blob(directory, manifest['config']['digest']))
+
+
+def read_image(directory):
+    """The image with its layers; digests are checked."""
+    manifest, config = read_config(directory)
     layers = []
     for descriptor in manifest['layers'] or []:
-        read_blob(layout, descriptor['digest'])
-        layers.append(read_layer(blob_path(layout, descriptor['digest']), descriptor['digest']))
+        read_blob(directory, descriptor['digest'])
+        layers.append(read_layer(blob_path(directory, descriptor['digest']), descriptor['digest']))
     assert len(layers) == len(config['rootfs']['diff_ids'] or []), 'as many layers as diff IDs'
     return Image(manifest, config, layers)
 
 
-def blob_path(layout, digest):
+def blob_path(directory, digest):
     algorithm, _, name = digest.partition(':')
-    return layout / 'blobs' / algorithm / name
+    path = directory / 'blobs' / algorithm / name
+    return path if path.is_file() else directory / name
 
 
-def read_blob(layout, digest):
-    content = blob_path(layout, digest).read_bytes()
+def read_blob(directory, digest):
+    content = blob_path(directory, digest).read_bytes()
     assert 'sha256:' + hashlib.sha256(content).hexdigest() == digest, f'{digest}: content has another digest'
     return content
 

@@ -109,9 +109,9 @@ class Docker:
     def build(self, context, args, tag):
         run([DOCKER, 'build', '--network', 'host', '--tag', tag, *args, context], env=self.env)
 
-    def export(self, tag, layout):
+    def export(self, tag, directory):
         run(['skopeo', '--insecure-policy', 'copy', '-q', '--src-daemon-host', self.env['DOCKER_HOST'],
-             f'docker-daemon:{tag}', f'oci:{layout}:image'])
+             f'docker-daemon:{tag}', f'dir:{directory}'])      # as OCI image it would lose Healthcheck, Shell and OnBuild
 
     def stop(self):
         self.daemon.stop()
@@ -126,17 +126,17 @@ class Buildah:
         self.argv = ['buildah', '--root', f'{self.dir}/root', '--runroot', f'{self.dir}/run', '--storage-driver', 'overlay']
         self.env = dict(os.environ, BUILDAH_ISOLATION='chroot', STORAGE_DRIVER='overlay', BUILDAH_LAYERS='true')
 
-    def import_layout(self, layout, name):
-        run(['skopeo', '--insecure-policy', 'copy', '-q', f'oci:{layout}:image',
+    def import_image(self, directory, name):
+        run(['skopeo', '--insecure-policy', 'copy', '-q', f'dir:{directory}',
              f'containers-storage:{self.store}docker.io/library/{name}'], env=self.env)
 
     def build(self, context, args, tag):
-        run([*self.argv, 'build', '--signature-policy', self.dir / 'policy.json', '--format', 'oci', '--network', 'host',
+        run([*self.argv, 'build', '--signature-policy', self.dir / 'policy.json', '--format', 'docker', '--network', 'host',
              '--pull-never', '--layers', '--tag', tag, *args, context], env=self.env)
 
-    def export(self, tag, layout):
+    def export(self, tag, directory):
         run([*self.argv, 'push', '-q', '--signature-policy', self.dir / 'policy.json', f'localhost/{tag}',
-             f'oci:{layout}:image'], env=self.env)
+             f'dir:{directory}'], env=self.env)
 
     def stop(self):
         pass
@@ -162,9 +162,9 @@ class Imgbuild:
         run([self.program, 'build', '--progress', 'plain', '--tag', tag, '--output',
              f'type=oci,dest={self.archive(tag)}', *args, context], env=self.env)
 
-    def export(self, tag, layout):
+    def export(self, tag, directory):
         """Read by skopeo, so a manifest, size or digest that a peer would refuse is found."""
-        run(['skopeo', '--insecure-policy', 'copy', '-q', f'oci-archive:{self.archive(tag)}', f'oci:{layout}:image'])
+        run(['skopeo', '--insecure-policy', 'copy', '-q', f'oci-archive:{self.archive(tag)}', f'oci:{directory}:image'])
         self.archive(tag).unlink()
 
     def push(self, context, args, reference):
@@ -189,13 +189,13 @@ class Registry:
         self.daemon = Daemon(['docker-registry', 'serve', f'{directory}/config.yml'], directory / 'log',
                              lambda: answers(self.port), directory)
 
-    def push(self, layout, name):
-        run(['skopeo', '--insecure-policy', 'copy', '-q', '--dest-tls-verify=false', f'oci:{layout}:image',
+    def push(self, directory, name):
+        run(['skopeo', '--insecure-policy', 'copy', '-q', '--dest-tls-verify=false', f'dir:{directory}',
              f'docker://{self.host}/{name}'])
 
-    def pull(self, name, layout):
+    def pull(self, name, directory):
         run(['skopeo', '--insecure-policy', 'copy', '-q', '--src-tls-verify=false', f'docker://{self.host}/{name}',
-             f'oci:{layout}:image'])
+             f'oci:{directory}:image'])
 
     def stop(self):
         self.daemon.stop()
