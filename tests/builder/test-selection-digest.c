@@ -322,7 +322,6 @@ static void files_too_young_to_be_trusted_are_read_again(void **state)
 
 static char *cache_file(const struct fixture *f)
 {
-	ib_autofree char *command = NULL;
 	IB_CLEANUP(oci_union_freep) struct oci_union *u = NULL;
 	IB_CLEANUP(oci_union_walk_freep) struct oci_union_walk *walk = NULL;
 	const struct oci_walk_entry *e;
