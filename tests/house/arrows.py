@@ -44,6 +44,8 @@ LIBRARIES = {
     'openssl/': {'oci', 'registry', 'builder'},
     'zlib.h': {'oci'},
     'zstd.h': {'oci'},
+    'lzma.h': {'oci'},
+    'bzlib.h': {'oci'},
     'libdeflate.h': {'oci'},
     'isa-l': {'oci'},
     'igzip_lib.h': {'oci'},
