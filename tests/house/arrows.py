@@ -47,6 +47,8 @@ LIBRARIES = {
     'lzma.h': {'oci'},
     'bzlib.h': {'oci'},
     'zstd.h': {'oci'},
+    'lzma.h': {'oci'},
+    'bzlib.h': {'oci'},
     'libdeflate.h': {'oci'},
     'isa-l': {'oci'},
     'igzip_lib.h': {'oci'},
