@@ -108,7 +108,7 @@ static int open_parts(struct build *b, struct ib_err *err)
 	    builder_context_open(o->context, from_stdin ? NULL : b->df->name, stat_cache, &b->context, err) < 0 ||
 	    builder_cache_open(root, &b->cache, err) < 0)
 		return -1;
-	b->context_tree = builder_context_tree(b->context);
+	b->context_tree = exec_context_tree(b->context);
 	b->images = exec_images_new(b->env->store, &o->registry, o->pull, b->env->progress);
 	return 0;
 }

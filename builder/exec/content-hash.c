@@ -14,7 +14,7 @@
 
 #define BATCH_PIECES 32
 #define BATCH_BYTES (4 << 20)		/* a batch is handed over when it has this much to read */
-#define BATCHES_PER_THREAD 2
+#define MAX_THREADS 8			/* times two batches of files that are open: half of the usual 1,024 */
 #define BUFFER (128 << 10)		/* fits a second-level cache: the hash reads what was just written */
 #define MAX_PATHS (BATCH_PIECES * (2u << 20))	/* far above what a walk gives */
 
@@ -210,7 +210,7 @@ struct exec_content_hash *exec_content_hash_new(struct exec_stat_cache *cache, b
 
 	hash->cache = cache;
 	hash->capabilities = capabilities;
-	hash->queue = exec_ordered_new(&batch_ops, BATCHES_PER_THREAD, hash);
+	hash->queue = exec_ordered_new(&batch_ops, MAX_THREADS, hash);
 	hash->all = oci_hash_new(OCI_SHA256);
 	hash->file = oci_hash_new(OCI_SHA256);
 	hash->orphan = -1;

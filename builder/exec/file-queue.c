@@ -16,7 +16,7 @@
 
 #define BATCH_FILES 32
 #define BATCH_BYTES (4 << 20)
-#define BATCHES_PER_THREAD 2
+#define MAX_THREADS 4	/* each holds up to 128 directories open; more would wait for the journal anyway */
 #define MAX_PATHS (BATCH_FILES * (2u << 20))	/* far above what a walk gives */
 
 /* A directory that files are read from, kept open while some are on their way. The owner's alone. */
@@ -130,7 +130,7 @@ struct exec_file_queue *exec_file_queue_new(const struct exec_rules *rules, stru
 
 	queue->rules = rules;
 	queue->upper = upper;
-	queue->queue = exec_ordered_new(&batch_ops, BATCHES_PER_THREAD, queue);
+	queue->queue = exec_ordered_new(&batch_ops, MAX_THREADS, queue);
 	return queue;
 }
 

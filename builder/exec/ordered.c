@@ -31,14 +31,16 @@ struct exec_ordered {
 	pthread_cond_t finished;
 };
 
-struct exec_ordered *exec_ordered_new(const struct exec_ordered_ops *ops, size_t batches_per_thread, void *ctx)
+struct exec_ordered *exec_ordered_new(const struct exec_ordered_ops *ops, size_t max_threads, void *ctx)
 {
 	struct exec_ordered *queue = ib_new(struct exec_ordered);
 
 	queue->ops = ops;
 	queue->ctx = ctx;
 	queue->threads = ib_processors();
-	queue->n_slots = queue->threads * batches_per_thread;
+	if (queue->threads > max_threads)
+		queue->threads = max_threads;
+	queue->n_slots = queue->threads * EXEC_ORDERED_DEPTH;
 	queue->slots = ib_calloc(queue->n_slots, sizeof *queue->slots);
 	pthread_mutex_init(&queue->lock, NULL);
 	pthread_cond_init(&queue->finished, NULL);

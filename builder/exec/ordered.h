@@ -26,8 +26,12 @@ struct exec_ordered_ops {
 	void (*drop)(void *ctx, void *batch);
 };
 
-/* One thread per processor, batches_per_thread of them under way for each. */
-struct exec_ordered *exec_ordered_new(const struct exec_ordered_ops *ops, size_t batches_per_thread, void *ctx);
+/*
+ * One thread per processor, but at most max_threads, and EXEC_ORDERED_DEPTH batches under way for each: what a
+ * batch holds (descriptors, memory) is bounded by that.
+ */
+#define EXEC_ORDERED_DEPTH 2
+struct exec_ordered *exec_ordered_new(const struct exec_ordered_ops *ops, size_t max_threads, void *ctx);
 
 /* Waits for what runs and drops it. */
 void exec_ordered_free(struct exec_ordered *queue);

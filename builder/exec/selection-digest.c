@@ -135,7 +135,8 @@ static int add_directory(struct digester *d, const struct exec_item *item, struc
 		return -1;
 	ib_str_reset(&d->shown);
 	ib_str_adds(&d->shown, item->shown);
-	ib_str_addc(&d->shown, '/');
+	if (*item->shown)
+		ib_str_addc(&d->shown, '/');
 	d->shown_base = d->shown.len;
 	while ((r = exec_source_walk_next(walk, &entry, err)) > 0)
 		if (add_below(d, entry, err) < 0)

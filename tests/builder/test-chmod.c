@@ -21,7 +21,7 @@ static mode_t change(const char *text, mode_t mode)
 	return exec_chmod_entry(&how, mode);
 }
 
-/* Expected values: chmod(1) of FreeBSD, which is setmode(3), under umask 0. */
+/* Expected values: setmode(3) and getmode(3) of libbsd, under umask 0. */
 static void modes_are_changed_as_bsd_does(void **state)
 {
 	static const struct {
