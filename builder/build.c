@@ -17,6 +17,7 @@ void builder_build_result_done(struct builder_build_result *result)
 {
 	oci_descriptor_done(&result->manifest);
 	free(result->excerpt);
+	free(result->tail);
 	*result = (struct builder_build_result){0};
 }
 
@@ -132,15 +133,18 @@ static int execute(struct build *b, struct ib_err *err)
 		.compression = b->options->compression,
 		.clamp_times = b->clamp,
 	};
-	int line, end_line;
+	struct exec_place place;
 
 	if (exec_engine_new(&env, b->plan, &options, &b->engine, err) < 0)
 		return -1;
-	if (exec_engine_run(b->engine, &b->done, &line, &end_line, err) == 0)
+	if (exec_engine_run(b->engine, &b->done, &place, err) == 0)
 		return 0;
-	if (err->code != IB_CANCELLED)
-		keep_excerpt(b, line, end_line);
-	return line && err->code != IB_CANCELLED ? ib_wrap(err, "%s:%d", b->df->name, line) : -1;
+	if (err->code == IB_CANCELLED || !place.line)
+		return -1;
+	keep_excerpt(b, place.line, place.end_line);
+	if (err->code == IB_FAILED && place.step)
+		b->result->tail = builder_progress_tail(b->env->progress, place.step);
+	return ib_wrap(err, "%s:%d", b->df->name, place.line);
 }
 
 static bool needs_image(const struct builder_build_options *options)

@@ -110,7 +110,8 @@ static int write_blob(struct export *x, const struct blob *blob, struct ib_err *
 		ssize_t n = ib_read_full(fd, x->buf, left < COPY_BYTES ? (size_t)left : COPY_BYTES);
 
 		if (n <= 0)
-			return ib_fail_sys(err, n < 0 ? errno : EIO, "read blob %s", oci_digest_str(&blob->digest, text));
+			return ib_fail_sys(err, n < 0 ? errno : EIO, "read blob %s",
+					   oci_digest_str(&blob->digest, text));
 		if (oci_tar_write(x->tar, x->buf, (size_t)n, err) < 0 || ib_check_cancelled(err) < 0)
 			return -1;
 		left -= n;

@@ -53,7 +53,11 @@ int oci_layout_import(struct oci_store *store, const char *path, struct oci_arch
 /*
  * The same from a stream: an OCI archive, a docker-archive (`docker save` of any age, layers repeated or
  * linked), compressed or not; told by its content. Layers of a docker-archive are stored as they are
- * (uncompressed) unless setting asks to compress them.
+ * (uncompressed) unless setting, which may be NULL, asks to compress them. Of an index whose images are not
+ * all there, as `docker save` writes it, the one that is there is taken, or an index of those that are.
+ *
+ * A failed import leaves nothing in the store (but layers compressed so far, when it ends while compressing).
+ * Fails with IB_INVALID, IB_MISMATCH (a blob or a diff ID), IB_NOTFOUND (a blob), IB_LIMIT, IB_NOSPACE.
  */
 int oci_archive_import(struct oci_store *store, struct oci_reader *src, struct ib_pool *pool,
 		       const struct oci_compression_setting *setting, struct oci_archive_list *ret_list,

@@ -26,7 +26,8 @@ static int check_shape(const struct ib_json *json, struct ib_err *err)
 		return ib_fail(err, IB_INVALID, "manifest is no JSON object");
 	if (is_schema1(json))
 		return ib_fail(err, IB_INVALID,
-			       "manifest has Docker's schema 1, which is obsolete; push the image again with a current client");
+			       "manifest has Docker's schema 1, which is obsolete; push the image again "
+			       "with a current client");
 	if (!ib_json_get_int(json, "schemaVersion", &version) || version != 2)
 		return ib_fail(err, IB_INVALID, "manifest has no schemaVersion 2");
 	/* One document that two readers understand differently (CVE-2021-41190). */

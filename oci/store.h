@@ -50,7 +50,8 @@ int oci_store_put_bytes(struct oci_store *store, const void *bytes, size_t n,
 
 /*
  * Copy src to its end into the store under want->digest; one byte past want->size stops it, so a hostile
- * source cannot fill the disk. Fails with IB_MISMATCH, IB_NOSPACE, IB_CANCELLED; nothing is left behind.
+ * source cannot fill the disk. Where the blob is present src is not read. Fails with IB_MISMATCH, IB_NOSPACE,
+ * IB_CANCELLED; nothing is left behind.
  */
 int oci_store_put(struct oci_store *store, struct oci_reader *src, const struct oci_descriptor *want,
 		  struct ib_err *err);

@@ -100,7 +100,7 @@ void ignore_pattern_done(struct ignore_pattern *p)
 /* Is the literal at s, up to the end of a component? */
 static bool literal_at(const struct ignore_pattern *p, const char *s)
 {
-	return strncmp(s, p->literal, p->literal_len) == 0 &&
+	return *s == *p->literal && strncmp(s, p->literal, p->literal_len) == 0 &&
 	       (!s[p->literal_len] || s[p->literal_len] == '/');
 }
 

@@ -147,8 +147,8 @@ int builder_ignore_parse(const char *text, size_t len, const char *name, struct 
 		memcpy(copy, text, len);
 	copy[len] = '\0';
 	if (memchr(copy, 0, len))
-		return ib_fail(err, IB_USAGE, "%s: not an ignore file but a binary file: it holds a NUL byte",
-			       name);
+		return ib_fail(err, IB_USAGE,
+			       "%s: not an ignore file but a binary file: it holds a NUL byte", name);
 	if (add_lines(ignore, copy + (ib_starts(copy, "\357\273\277") ? 3 : 0), name, err) < 0)
 		return -1;
 	*ret_ignore = ib_steal_ptr(&ignore);
@@ -208,6 +208,7 @@ char *builder_ignore_str(const struct builder_ignore *ignore)
 	ib_autostr out = IB_STR(SIZE_MAX / 2);		/* no longer than the patterns added */
 
 	for (size_t i = 0; i < ignore->n; i++)
-		ib_str_addf(&out, "%s%s\n", ignore->patterns[i].exception ? "!" : "", ignore->patterns[i].text);
+		ib_str_addf(&out, "%s%s\n", ignore->patterns[i].exception ? "!" : "",
+			    ignore->patterns[i].text);
 	return ib_str_steal(&out);
 }

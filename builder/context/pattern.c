@@ -55,7 +55,7 @@ static bool well_formed(const char *p)
 	return p;
 }
 
-/* The end of what stands between stars. */
+/* The end of what stands between stars in a well-formed pattern. */
 static const char *chunk_end(const char *p)
 {
 	bool match;
@@ -73,7 +73,7 @@ static const char *chunk_end(const char *p)
 static const char *match_chunk(const char *p, const char *end, const char *name)
 {
 	for (; p < end; p++) {
-		bool match;
+		bool match = false;
 		size_t n;
 		uint32_t rune = rune_at(name, &n);
 

@@ -38,7 +38,8 @@ char *dockerfile_excerpt(const struct dockerfile *df, int line, int end_line)
 		const char *newline = memchr(p, '\n', (size_t)(end - p));
 
 		if (number >= line - CONTEXT && (number <= shown_end || number > end_line))
-			add_line(&out, number, number >= line && number <= end_line, p, newline ? newline : end);
+			add_line(&out, number, number >= line && number <= end_line, p,
+				 newline ? newline : end);
 		else if (number == shown_end + 1)
 			ib_str_adds(&out, "     | ...\n");
 		p = newline ? newline + 1 : end;

@@ -131,7 +131,8 @@ struct match {
 };
 
 /* The leftmost longest match in value at or after at. */
-static int find(struct pattern *p, const char *value, size_t at, struct match *ret_match, struct ib_err *err)
+static int find(struct pattern *p, const char *value, size_t at, struct match *ret_match,
+		struct ib_err *err)
 {
 	struct match best = {0};
 	bool alive = true;
@@ -158,7 +159,8 @@ static int find(struct pattern *p, const char *value, size_t at, struct match *r
 }
 
 /* The end of the shortest or longest match that begins at the start of value; NOWHERE if there is none. */
-static int find_prefix(struct pattern *p, const char *value, bool longest, size_t *ret_end, struct ib_err *err)
+static int find_prefix(struct pattern *p, const char *value, bool longest, size_t *ret_end,
+		       struct ib_err *err)
 {
 	bool alive = true;
 	size_t pos = 0;
@@ -192,7 +194,8 @@ static void reverse(struct pattern *p)
 }
 
 /* As find_prefix(), from the end of value backwards: where the suffix begins. p is reversed. */
-static int find_suffix(struct pattern *p, const char *value, bool longest, size_t *ret_start, struct ib_err *err)
+static int find_suffix(struct pattern *p, const char *value, bool longest, size_t *ret_start,
+		       struct ib_err *err)
 {
 	size_t pos = strlen(value);
 	bool alive = true;
@@ -215,8 +218,8 @@ static int find_suffix(struct pattern *p, const char *value, bool longest, size_
 	return 0;
 }
 
-int dockerfile_pattern_trim(const char *pattern, const char *value, bool suffix, bool longest, uint64_t *work,
-			    struct ib_str *out, struct ib_err *err)
+int dockerfile_pattern_trim(const char *pattern, const char *value, bool suffix, bool longest,
+			    uint64_t *work, struct ib_str *out, struct ib_err *err)
 {
 	autopattern p = {.work = work};
 	size_t at;

@@ -15,8 +15,8 @@
 #include "oci/base/str.h"
 
 /* Append value without the shortest or longest prefix, or suffix, that matches. */
-int dockerfile_pattern_trim(const char *pattern, const char *value, bool suffix, bool longest, uint64_t *work,
-			    struct ib_str *out, struct ib_err *err);
+int dockerfile_pattern_trim(const char *pattern, const char *value, bool suffix, bool longest,
+			    uint64_t *work, struct ib_str *out, struct ib_err *err);
 
 /* Append value with its first or all leftmost longest matches replaced. */
 int dockerfile_pattern_replace(const char *pattern, const char *value, const char *replacement, bool all,

@@ -24,8 +24,8 @@ int builder_expand_word(const struct builder_expander *expander, const char *wor
 	return dockerfile_lex_text(&lex, word, ret_text, err) < 0 ? wrap(err, word) : 0;
 }
 
-int builder_expand_words(const struct builder_expander *expander, const char *word, struct ib_strv *ret_words,
-			 struct ib_err *err)
+int builder_expand_words(const struct builder_expander *expander, const char *word,
+			 struct ib_strv *ret_words, struct ib_err *err)
 {
 	struct dockerfile_lex lex = lexer_of(expander);
 

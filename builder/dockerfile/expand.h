@@ -31,8 +31,8 @@ int builder_expand_word(const struct builder_expander *expander, const char *wor
 			struct ib_err *err);
 
 /* As above, and the result is split at blanks outside quotes, even those that came out of variables (EXPOSE). */
-int builder_expand_words(const struct builder_expander *expander, const char *word, struct ib_strv *ret_words,
-			 struct ib_err *err);
+int builder_expand_words(const struct builder_expander *expander, const char *word,
+			 struct ib_strv *ret_words, struct ib_err *err);
 
 /* The body of an unquoted COPY/ADD heredoc: '$' replaced, '\x' is x, quotes are ordinary; escape is '\'. */
 int builder_expand_heredoc(const struct builder_expander *expander, const char *body, char **ret_text,

@@ -87,8 +87,8 @@ static const char *truth(const char *value)
 }
 
 /* value is what follows '=', NULL without one. */
-static int add_flag(struct dockerfile_instruction *in, const struct dockerfile_flag_spec *spec, const char *value,
-		    struct ib_err *err)
+static int add_flag(struct dockerfile_instruction *in, const struct dockerfile_flag_spec *spec,
+		    const char *value, struct ib_err *err)
 {
 	const char *kept = spec->kind == FLAG_BOOL ? truth(value) : value;
 

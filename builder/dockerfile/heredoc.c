@@ -46,7 +46,8 @@ static char *one_word(const struct dockerfile_lex *lex, const char *name)
 int dockerfile_heredoc_parse(const char *text, struct dockerfile_heredoc *ret_heredoc)
 {
 	static const struct dockerfile_lex value = {.escape = '\\', .keep_unset = true};
-	static const struct dockerfile_lex quoted = {.escape = '\\', .keep_unset = true, .keep_quotes = true};
+	static const struct dockerfile_lex quoted = {
+	    .escape = '\\', .keep_unset = true, .keep_quotes = true};
 	struct dockerfile_heredoc heredoc = {0};
 	const char *name = parse_operator(text, &heredoc);
 	ib_autofree char *with_quotes = NULL;
@@ -107,8 +108,8 @@ static int add_word(struct dockerfile_instruction *in, const char *word, struct 
 	return 0;
 }
 
-int dockerfile_heredocs_read(struct dockerfile_instruction *in, const char *line, struct dockerfile_lines *lines,
-			     struct ib_err *err)
+int dockerfile_heredocs_read(struct dockerfile_instruction *in, const char *line,
+			     struct dockerfile_lines *lines, struct ib_err *err)
 {
 	static const struct dockerfile_lex lex = {
 		.escape = '\\', .keep_quotes = true, .keep_escapes = true, .keep_unset = true,
@@ -176,7 +177,8 @@ static void drop_overwritten(struct dockerfile_instruction *in)
 	in->n_heredocs = kept;
 }
 
-int dockerfile_heredocs_to_sources(struct dockerfile_instruction *in, const char *keyword, struct ib_err *err)
+int dockerfile_heredocs_to_sources(struct dockerfile_instruction *in, const char *keyword,
+				   struct ib_err *err)
 {
 	ib_autostrv args = {0};
 	size_t words = 0;
@@ -184,7 +186,8 @@ int dockerfile_heredocs_to_sources(struct dockerfile_instruction *in, const char
 	for (size_t i = 0; i < in->args.n; i += words ? words : 1) {
 		words = heredoc_args(&in->args, i);
 		if (words && i + words == in->args.n)
-			return ib_fail(err, IB_USAGE, "%s cannot accept a heredoc as a destination", keyword);
+			return ib_fail(err, IB_USAGE, "%s cannot accept a heredoc as a destination",
+				       keyword);
 		if (!words || !in->n_heredocs)
 			ib_strv_add(&args, in->args.v[i]);
 	}

@@ -18,13 +18,14 @@ void dockerfile_heredoc_done(struct dockerfile_heredoc *heredoc);
  * Put the heredocs that line opens into the instruction, in order, and read their bodies from lines. Fails
  * with IB_USAGE ("unterminated heredoc") or IB_LIMIT.
  */
-int dockerfile_heredocs_read(struct dockerfile_instruction *in, const char *line, struct dockerfile_lines *lines,
-			     struct ib_err *err);
+int dockerfile_heredocs_read(struct dockerfile_instruction *in, const char *line,
+			     struct dockerfile_lines *lines, struct ib_err *err);
 
 /*
  * ADD, COPY: take the heredoc words out of the sources; of several heredocs with one name the last counts.
  * Fails when the destination is a heredoc.
  */
-int dockerfile_heredocs_to_sources(struct dockerfile_instruction *in, const char *keyword, struct ib_err *err);
+int dockerfile_heredocs_to_sources(struct dockerfile_instruction *in, const char *keyword,
+				   struct ib_err *err);
 
 #endif

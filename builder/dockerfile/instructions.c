@@ -23,7 +23,8 @@ static int need_one(const struct dockerfile_instruction *in, struct ib_err *err)
 }
 
 /* JSON form, or else one text. */
-static int parse_command(struct dockerfile_instruction *in, const char *text, char escape, struct ib_err *err)
+static int parse_command(struct dockerfile_instruction *in, const char *text, char escape,
+			 struct ib_err *err)
 {
 	int json = dockerfile_json_form(text, &in->args, err);
 
@@ -103,12 +104,15 @@ static int parse_copy(struct dockerfile_instruction *in, const char *text, char 
 	if (parse_list(in, text, err) < 0)
 		return -1;
 	if (in->args.n < 2)
-		return ib_fail(err, IB_USAGE, "%s requires at least two arguments, but only one was provided. "
-			       "Destination could not be determined", name_of(in));
+		return ib_fail(err, IB_USAGE,
+			       "%s requires at least two arguments, but only one was provided. "
+			       "Destination could not be determined",
+			       name_of(in));
 	return 0;
 }
 
-static int parse_volume(struct dockerfile_instruction *in, const char *text, char escape, struct ib_err *err)
+static int parse_volume(struct dockerfile_instruction *in, const char *text, char escape,
+			struct ib_err *err)
 {
 	(void)escape;
 	if (parse_list(in, text, err) < 0)
@@ -125,7 +129,8 @@ static int parse_volume(struct dockerfile_instruction *in, const char *text, cha
 	return in->args.n ? 0 : need_one(in, err);
 }
 
-static int parse_expose(struct dockerfile_instruction *in, const char *text, char escape, struct ib_err *err)
+static int parse_expose(struct dockerfile_instruction *in, const char *text, char escape,
+			struct ib_err *err)
 {
 	(void)escape;
 	dockerfile_words_plain(text, &in->args);
@@ -181,7 +186,8 @@ static int parse_from(struct dockerfile_instruction *in, const char *text, char 
 }
 
 /* The trigger's own syntax is judged when it runs: the Dockerfile that uses it may know more words. */
-static int parse_onbuild(struct dockerfile_instruction *in, const char *text, char escape, struct ib_err *err)
+static int parse_onbuild(struct dockerfile_instruction *in, const char *text, char escape,
+			 struct ib_err *err)
 {
 	ib_autofree char *keyword = ib_strndup(text, dockerfile_word_len(text));
 
@@ -252,7 +258,8 @@ static int parse_health_command(struct dockerfile_instruction *in, const char *t
 	return check_health_flags(in, err);
 }
 
-static int parse_healthcheck(struct dockerfile_instruction *in, const char *text, char escape, struct ib_err *err)
+static int parse_healthcheck(struct dockerfile_instruction *in, const char *text, char escape,
+			     struct ib_err *err)
 {
 	size_t n = dockerfile_word_len(text);
 	ib_autofree char *type = ib_strndup(text, n);
@@ -312,7 +319,8 @@ static const struct dockerfile_syntax syntaxes[] = {	/* Dockerfile reference, in
 	[DOCKERFILE_ARG] = {.keyword = "ARG", .parse = dockerfile_words_args, .ignores_flags = true},
 	[DOCKERFILE_ONBUILD] = {.keyword = "ONBUILD", .parse = parse_onbuild},
 	[DOCKERFILE_STOPSIGNAL] = {.keyword = "STOPSIGNAL", .parse = parse_text, .ignores_flags = true},
-	[DOCKERFILE_HEALTHCHECK] = {.keyword = "HEALTHCHECK", .parse = parse_healthcheck, FLAGS(health_flags)},
+	[DOCKERFILE_HEALTHCHECK] = {.keyword = "HEALTHCHECK", .parse = parse_healthcheck,
+				    FLAGS(health_flags)},
 	[DOCKERFILE_SHELL] = {.keyword = "SHELL", .parse = parse_shell},
 };
 

@@ -127,8 +127,8 @@ static size_t word_len(const char *value, size_t n)
 	return len < n ? len : n;
 }
 
-static int apply_directive(struct dockerfile_lines *lines, const struct directive *d, const char *value, size_t n,
-			   struct ib_err *err)
+static int apply_directive(struct dockerfile_lines *lines, const struct directive *d, const char *value,
+			   size_t n, struct ib_err *err)
 {
 	if (lines->seen & d->bit)
 		return ib_fail(err, IB_USAGE, "only one %s parser directive can be used", d->name);
@@ -274,7 +274,8 @@ static char *slashed_syntax(const char *bytes, size_t n)
 	int known = 1;
 
 	dockerfile_lines_init(&lines, bytes, n);
-	while (known == 1 && next_line(&lines, &line, &len) && len > 2 && line[0] == '/' && line[1] == '/') {
+	while (known == 1 && next_line(&lines, &line, &len) && len > 2 && line[0] == '/' &&
+	       line[1] == '/') {
 		ib_autofree char *text = ib_strndup(line + 1, len - 1);
 
 		text[0] = '#';

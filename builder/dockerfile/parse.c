@@ -89,8 +89,8 @@ static bool is_lone_heredoc(const char *command)
 	return lone;
 }
 
-static int parse_heredocs(struct dockerfile_instruction *in, const char *line, struct dockerfile_lines *lines,
-			  struct ib_err *err)
+static int parse_heredocs(struct dockerfile_instruction *in, const char *line,
+			  struct dockerfile_lines *lines, struct ib_err *err)
 {
 	int takes = strstr(line, "<<") ? takes_heredocs(in, lines->escape, err) : 0;
 
@@ -108,7 +108,8 @@ static int parse_heredocs(struct dockerfile_instruction *in, const char *line, s
 }
 
 /* The logical line that lines stand on, with the bodies that follow it. */
-static int parse_instruction(struct dockerfile_instruction *in, struct dockerfile_lines *lines, struct ib_err *err)
+static int parse_instruction(struct dockerfile_instruction *in, struct dockerfile_lines *lines,
+			     struct ib_err *err)
 {
 	const char *line = rune_skip_spaces(lines->text.s);
 	int r;
@@ -130,7 +131,8 @@ static int check_place(const struct dockerfile_instruction *in, bool in_stage, s
 }
 
 /* One more instruction. Its errors are told with its first line. */
-static int add_instruction(struct dockerfile *df, struct dockerfile_lines *lines, bool *in_stage, struct ib_err *err)
+static int add_instruction(struct dockerfile *df, struct dockerfile_lines *lines, bool *in_stage,
+			   struct ib_err *err)
 {
 	struct dockerfile_instruction *in;
 
@@ -144,8 +146,9 @@ static int add_instruction(struct dockerfile *df, struct dockerfile_lines *lines
 	if (in->op == DOCKERFILE_FROM)
 		*in_stage = true;
 	if (lines->empty_continuation)
-		ib_strv_take(&df->warnings, ib_asprintf("line %d: NoEmptyContinuation: empty continuation line",
-							lines->start));
+		ib_strv_take(&df->warnings,
+			     ib_asprintf("line %d: NoEmptyContinuation: empty continuation line",
+					 lines->start));
 	return 0;
 }
 
@@ -176,13 +179,14 @@ static int check_bytes(const char *bytes, size_t len, const char *name, struct i
 	if (!len)
 		return ib_fail(err, IB_USAGE, "%s:1: the Dockerfile cannot be empty", name);
 	if (len > BUILDER_DOCKERFILE_MAX_BYTES)
-		return ib_fail(err, IB_LIMIT, "%s: a Dockerfile of %zu bytes is larger than %u MiB", name, len,
-			       BUILDER_DOCKERFILE_MAX_BYTES >> 20);
+		return ib_fail(err, IB_LIMIT, "%s: a Dockerfile of %zu bytes is larger than %u MiB", name,
+			       len, BUILDER_DOCKERFILE_MAX_BYTES >> 20);
 	if (!nul)
 		return 0;
 	for (const char *p = bytes; p < nul; p++)
 		line += *p == '\n';
-	return ib_fail(err, IB_USAGE, "%s:%d: not a Dockerfile but a binary file: it holds a NUL byte", name, line);
+	return ib_fail(err, IB_USAGE, "%s:%d: not a Dockerfile but a binary file: it holds a NUL byte",
+		       name, line);
 }
 
 static struct dockerfile *dockerfile_new(const char *bytes, size_t len, const char *name)
@@ -203,8 +207,8 @@ static int judge_failure(const char *bytes, size_t len, const char *name, struct
 
 	if (!syntax)
 		return -1;
-	return ib_fail(err, IB_UNSUPPORTED, "%s:1: is written for the frontend '%s', which is not supported", name,
-		       shown);
+	return ib_fail(err, IB_UNSUPPORTED,
+		       "%s:1: is written for the frontend '%s', which is not supported", name, shown);
 }
 
 int dockerfile_parse(const char *bytes, size_t len, const char *name, struct dockerfile **ret_df,
@@ -228,7 +232,8 @@ int dockerfile_parse(const char *bytes, size_t len, const char *name, struct doc
 	return 0;
 }
 
-static int parse_trigger(struct dockerfile_instruction *in, struct dockerfile_lines *lines, struct ib_err *err)
+static int parse_trigger(struct dockerfile_instruction *in, struct dockerfile_lines *lines,
+			 struct ib_err *err)
 {
 	if (dockerfile_lines_next(lines, err) <= 0)
 		return ib_fail(err, IB_USAGE, "no instruction");

@@ -111,8 +111,8 @@ static int split_legacy(struct dockerfile_instruction *in, const char *keyword, 
 	return 0;
 }
 
-int dockerfile_words_pairs(struct dockerfile_instruction *in, const char *keyword, const char *text, char escape,
-			   struct ib_err *err)
+int dockerfile_words_pairs(struct dockerfile_instruction *in, const char *keyword, const char *text,
+			   char escape, struct ib_err *err)
 {
 	ib_autostrv words = {0};
 
@@ -125,7 +125,8 @@ int dockerfile_words_pairs(struct dockerfile_instruction *in, const char *keywor
 	return split_words(in, keyword, &words, err);
 }
 
-int dockerfile_words_args(struct dockerfile_instruction *in, const char *text, char escape, struct ib_err *err)
+int dockerfile_words_args(struct dockerfile_instruction *in, const char *text, char escape,
+			  struct ib_err *err)
 {
 	ib_autostrv words = {0};
 

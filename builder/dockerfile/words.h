@@ -17,8 +17,9 @@ void dockerfile_words_plain(const char *text, struct ib_strv *words);
 void dockerfile_words_quoted(const char *text, char escape, struct ib_strv *words);
 
 /* The pairs of ENV and LABEL (keyword names them in errors), or of ARG, into the instruction. */
-int dockerfile_words_pairs(struct dockerfile_instruction *in, const char *keyword, const char *text, char escape,
-			   struct ib_err *err);
-int dockerfile_words_args(struct dockerfile_instruction *in, const char *text, char escape, struct ib_err *err);
+int dockerfile_words_pairs(struct dockerfile_instruction *in, const char *keyword, const char *text,
+			   char escape, struct ib_err *err);
+int dockerfile_words_args(struct dockerfile_instruction *in, const char *text, char escape,
+			  struct ib_err *err);
 
 #endif

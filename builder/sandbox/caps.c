@@ -34,7 +34,7 @@ int sandbox_caps_limit(struct ib_err *err)
 
 bool sandbox_caps_have(int cap)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2];
 
 	return syscall(SYS_capget, &header, data) == 0 && data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap);
@@ -42,7 +42,7 @@ bool sandbox_caps_have(int cap)
 
 int sandbox_caps_drop(uid_t uid, struct ib_err *err)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2];
 
 	if (syscall(SYS_capget, &header, data) < 0)

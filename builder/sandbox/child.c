@@ -28,7 +28,7 @@ static int set_names(const struct sandbox_spec *spec, struct ib_err *err)
 static int start_loopback(struct ib_err *err)
 {
 	ib_autoclose int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
 
 	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
 		return ib_fail_sys(err, errno, "start loopback interface");
@@ -48,7 +48,7 @@ static int add_etc_file(struct sandbox_root *root, const char *path, const char 
 
 static int make_root(const struct sandbox_child *child, const struct sandbox_spec *spec, struct ib_err *err)
 {
-	struct sandbox_root root = { .fd = -1, .files = -1, .report_fd = child->report_fd };
+	struct sandbox_root root = {.fd = -1, .files = -1, .report_fd = child->report_fd};
 
 	if (sandbox_root_mount(spec, &root, err) < 0 || sandbox_proc_mount(&root, err) < 0 ||
 	    sandbox_sys_mount(&root, err) < 0 || sandbox_dev_mount(&root, spec->shm_size, err) < 0 ||
@@ -92,8 +92,8 @@ static int set_ids(const struct sandbox_child *child, const struct sandbox_spec 
 	bool single = child->prepared->single_id;
 
 	/* /dev/stdout and its like are opened anew by some programs, which must be theirs for that. */
-	(void)fchown(child->stdout_fd, spec->uid, spec->gid);
-	(void)fchown(child->stderr_fd, spec->uid, spec->gid);
+	(void)!fchown(child->stdout_fd, spec->uid, spec->gid);
+	(void)!fchown(child->stderr_fd, spec->uid, spec->gid);
 	/* With one id the kernel refuses setgroups() to everybody; the groups are those of the caller then. */
 	if (!single && setgroups(spec->n_groups, spec->groups) < 0)
 		return ib_fail_sys(err, errno, "set supplementary groups");
@@ -123,7 +123,7 @@ static int drop_privileges(const struct sandbox_child *child, const struct sandb
 /* Standard streams and the report's socket at their numbers, nothing else open but the stub. */
 static int arrange_descriptors(const struct sandbox_child *child, int *ret_stub, struct ib_err *err)
 {
-	const int wanted[] = { child->prepared->null_fd, child->stdout_fd, child->stderr_fd, child->report_fd };
+	const int wanted[] = {child->prepared->null_fd, child->stdout_fd, child->stderr_fd, child->report_fd};
 	int moved[5];
 
 	/* Out of the way first: any of them may have a number that another one is to get. */
@@ -144,7 +144,7 @@ static int arrange_descriptors(const struct sandbox_child *child, int *ret_stub,
 
 static void tell_exec_failure(int sys)
 {
-	const struct sandbox_report_head head = { .kind = SANDBOX_REPORT_EXEC, .sys = sys };
+	const struct sandbox_report_head head = {.kind = SANDBOX_REPORT_EXEC, .sys = sys};
 
 	(void)send(SANDBOX_REPORT_FD, &head, sizeof head, MSG_NOSIGNAL);
 }
@@ -191,7 +191,7 @@ static int run(const struct sandbox_child *child, struct ib_err *err)
 
 void sandbox_child_main(const struct sandbox_child *child)
 {
-	struct sandbox_report report = { .head = { .kind = SANDBOX_REPORT_FAILED } };
+	struct sandbox_report report = {.head = {.kind = SANDBOX_REPORT_FAILED}};
 	struct ib_err err = {0};
 
 	if (run(child, &err) < 0) {

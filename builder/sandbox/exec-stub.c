@@ -53,7 +53,7 @@ void stub_main(long *stack)
 {
 	char **argv = (char **)(stack + 1);
 	char **env = argv + stack[0] + 1;
-	struct sandbox_report_head head = { .kind = SANDBOX_REPORT_EXEC };
+	struct sandbox_report_head head = {.kind = SANDBOX_REPORT_EXEC};
 
 	/* Closed: it was the image that executed us, by way of /proc/self/exe. */
 	if (call(CALL_FCNTL, SANDBOX_REPORT_FD, F_SETFD, FD_CLOEXEC) == 0) {

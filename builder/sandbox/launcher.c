@@ -32,7 +32,7 @@ int sandbox_launcher_order(struct sandbox_launcher *launcher, const struct sandb
 			   const int fds[static SANDBOX_ORDER_FDS], struct ib_err *err)
 {
 	struct sandbox_order copy = *order;
-	struct iovec bytes = { .iov_base = &copy, .iov_len = sizeof copy };
+	struct iovec bytes = {.iov_base = &copy, .iov_len = sizeof copy};
 	union fd_message control = {0};
 	struct msghdr message = {
 		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control,
@@ -103,12 +103,12 @@ static void send_report(int socket, const struct sandbox_report *report)
 static void report_failure(int socket, const struct ib_err *err)
 {
 	struct sandbox_report report = {
-		.head = { .kind = SANDBOX_REPORT_FAILED, .code = (int32_t)err->code, .sys = err->sys },
+		.head = {.kind = SANDBOX_REPORT_FAILED, .code = (int32_t)err->code, .sys = err->sys},
 	};
 
 	(void)snprintf(report.text, sizeof report.text, "%s", err->text);
 	send_report(socket, &report);
-	report = (struct sandbox_report){ .head = { .kind = SANDBOX_REPORT_ENDED, .status = 127 } };
+	report = (struct sandbox_report){.head = {.kind = SANDBOX_REPORT_ENDED, .status = 127}};
 	send_report(socket, &report);
 }
 
@@ -137,7 +137,7 @@ static int start_run(struct launcher *l, const struct sandbox_order *order, cons
 		.spec_size = order->spec_size,
 	};
 	unsigned long namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
-	struct run run = { .report = fds[SANDBOX_ORDER_REPORT], .pidfd = -1 };
+	struct run run = {.report = fds[SANDBOX_ORDER_REPORT], .pidfd = -1};
 
 	if (l->prepared.err.code != IB_OK)
 		return ib_fail(err, l->prepared.err.code, "%s", l->prepared.err.text);
@@ -161,7 +161,7 @@ static bool take_order(struct launcher *l)
 {
 	struct sandbox_order order;
 	int fds[SANDBOX_ORDER_FDS];
-	struct iovec bytes = { .iov_base = &order, .iov_len = sizeof order };
+	struct iovec bytes = {.iov_base = &order, .iov_len = sizeof order};
 	union fd_message control = {0};
 	struct msghdr message = {
 		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control,
@@ -199,7 +199,7 @@ static void kill_run(struct run *run)
 /* Wait for a run that has ended, or will now, and tell. */
 static void end_run(struct launcher *l, struct run *run)
 {
-	struct sandbox_report report = { .head = { .kind = SANDBOX_REPORT_ENDED } };
+	struct sandbox_report report = {.head = {.kind = SANDBOX_REPORT_ENDED}};
 	siginfo_t info = {0};
 
 	while (waitid(P_PID, (id_t)run->pid, &info, WEXITED) < 0 && errno == EINTR)
@@ -221,11 +221,11 @@ static size_t fill_poll(struct launcher *l)
 		l->poll_cap = 2 * n;
 		l->poll = ib_realloc(l->poll, l->poll_cap, sizeof *l->poll);
 	}
-	l->poll[0] = (struct pollfd){ .fd = l->socket, .events = POLLIN };
+	l->poll[0] = (struct pollfd){.fd = l->socket, .events = POLLIN};
 	for (size_t i = 0; i < l->n; i++) {
-		l->poll[1 + 2 * i] = (struct pollfd){ .fd = l->run[i].pidfd, .events = POLLIN };
+		l->poll[1 + 2 * i] = (struct pollfd){.fd = l->run[i].pidfd, .events = POLLIN};
 		/* One that was killed for it needs no second look: its hang-up would keep us busy. */
-		l->poll[2 + 2 * i] = (struct pollfd){ .fd = l->run[i].told ? -1 : l->run[i].report, .events = POLLIN };
+		l->poll[2 + 2 * i] = (struct pollfd){.fd = l->run[i].told ? -1 : l->run[i].report, .events = POLLIN};
 	}
 	return n;
 }
@@ -280,7 +280,7 @@ static void let_go_of_descriptors(struct launcher *l)
 /* Signals as a program expects to find them, but held back here: Ctrl-C is the builder's to act on. */
 static void let_go_of_signals(void)
 {
-	struct sigaction action = { .sa_handler = SIG_DFL };
+	struct sigaction action = {.sa_handler = SIG_DFL};
 	sigset_t all;
 
 	sigfillset(&all);
@@ -306,7 +306,7 @@ static void launcher_main(int socket) __attribute__((noreturn));
 
 static void launcher_main(int socket)
 {
-	struct launcher l = { .socket = socket };
+	struct launcher l = {.socket = socket};
 
 	(void)prctl(PR_SET_NAME, "imgbuild-run", 0, 0, 0);
 	let_go_of_signals();
@@ -339,7 +339,7 @@ int sandbox_launcher_start(struct sandbox_launcher **ret_launcher, struct ib_err
 		return ib_fail_sys(err, sys, "start the process that starts commands");
 	}
 	launcher = ib_new(struct sandbox_launcher);
-	*launcher = (struct sandbox_launcher){ .pid = pid, .socket = ends[0] };
+	*launcher = (struct sandbox_launcher){.pid = pid, .socket = ends[0]};
 	*ret_launcher = launcher;
 	return 0;
 }

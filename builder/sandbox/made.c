@@ -46,7 +46,7 @@ static int remove_one(int upper, const char *path, bool directory, struct ib_err
 	const char *name = slash ? slash + 1 : path;
 	ib_autofree char *dir = slash ? ib_strndup(path, (size_t)(slash - path)) : ib_strdup(".");
 	ib_autoclose int parent = ib_open_beneath(upper, dir, O_RDONLY | O_DIRECTORY, 0, err);
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
 	struct stat st;
 
 	if (parent < 0) {

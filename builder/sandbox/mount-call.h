@@ -54,7 +54,7 @@ static inline int mount_attach(int tree, int target)
 /* attributes: MOUNT_ATTR_* to be set. Linux 5.12. */
 static inline int mount_set(int tree, unsigned int flags, uint64_t attributes)
 {
-	struct mount_attr attr = { .attr_set = attributes };
+	struct mount_attr attr = {.attr_set = attributes};
 
 	return (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | flags, &attr, sizeof attr);
 }

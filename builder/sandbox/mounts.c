@@ -65,7 +65,7 @@ static int add_tmpfs(const struct sandbox_root *root, const struct sandbox_mount
 /* Open path inside the overlay that is mounted on name. */
 static int open_in_overlay(const struct sandbox_root *root, const char *name, const char *path, struct ib_err *err)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
 	ib_autoclose int top = openat(root->files, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	long fd;
 
@@ -81,7 +81,7 @@ static int add_overlay(struct sandbox_root *root, const struct sandbox_mount *mo
 {
 	ib_autofree char *name = next_name(root);
 	ib_autofree char *empty = ib_asprintf("/proc/self/fd/%d/empty", root->files);
-	struct sandbox_overlay overlay = { .lower = &mount->lower, .upper = mount->upper, .work = mount->work };
+	struct sandbox_overlay overlay = {.lower = &mount->lower, .upper = mount->upper, .work = mount->work};
 	ib_autostrv two = {0};
 	ib_autoclose int at = -1, source = -1, target = -1;
 

@@ -88,7 +88,7 @@ int sandbox_overlay_mount(const struct sandbox_overlay *overlay, struct ib_err *
 	 * volatile: nothing is flushed when it is unmounted, which otherwise waits for the whole file system.
 	 * The index would only cost: no layer is ever exported.
 	 */
-	static const char *const variants[] = { ",index=off,volatile", ",index=off", "" };
+	static const char *const variants[] = {",index=off,volatile", ",index=off", ""};
 	IB_CLEANUP(opened_done) struct opened o = {0};
 	ib_autostr options = IB_STR(OPTIONS_MAX - 32);
 	int r = -1;

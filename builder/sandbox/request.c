@@ -154,7 +154,7 @@ static size_t get_count(struct input *in)
 
 static struct ib_strv get_list(struct input *in)
 {
-	struct ib_strv list = { .n = get_count(in) };
+	struct ib_strv list = {.n = get_count(in)};
 
 	list.cap = list.n + 1;
 	list.v = ib_calloc(list.cap, sizeof *list.v);
@@ -223,7 +223,7 @@ int sandbox_spec_read(int fd, uint32_t size, struct sandbox_spec *ret_spec, stru
 	bytes = mmap(NULL, size ? size : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	if (bytes == MAP_FAILED)
 		return ib_fail_sys(err, errno, "read run request");
-	in = (struct input){ .p = bytes, .end = bytes + size };
+	in = (struct input){.p = bytes, .end = bytes + size};
 	*ret_spec = (struct sandbox_spec){0};
 	get_spec(&in, ret_spec);
 	if (in.broken || in.p != in.end)

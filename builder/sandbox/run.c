@@ -64,8 +64,8 @@ static int open_pipe(struct running *r, int channel, int *ret_other, struct ib_e
 static int start(struct sandbox_launcher *launcher, const struct sandbox_spec *spec, struct running *r,
 		 struct ib_err *err)
 {
-	IB_CLEANUP(close_fds) int fds[SANDBOX_ORDER_FDS] = { -1, -1, -1, -1 };
-	struct sandbox_order order = { .network_none = spec->network == SANDBOX_NETWORK_NONE };
+	IB_CLEANUP(close_fds) int fds[SANDBOX_ORDER_FDS] = {-1, -1, -1, -1};
+	struct sandbox_order order = {.network_none = spec->network == SANDBOX_NETWORK_NONE};
 	int ends[2];
 
 	fds[SANDBOX_ORDER_SPEC] = sandbox_spec_write(spec, &order.spec_size, err);
@@ -200,8 +200,8 @@ int sandbox_run(struct sandbox_launcher *launcher, const struct sandbox_spec *sp
 		void *ctx, struct sandbox_result *ret_result, struct ib_err *err)
 {
 	IB_CLEANUP(running_done) struct running r = {
-		.channel = { { .fd = -1, .events = POLLIN }, { .fd = -1, .events = POLLIN },
-			     { .fd = -1, .events = POLLIN } },
+		.channel = { {.fd = -1, .events = POLLIN}, {.fd = -1, .events = POLLIN},
+			     {.fd = -1, .events = POLLIN} },
 		.output = output, .ctx = ctx,
 	};
 	ib_autoerr removal = {0};

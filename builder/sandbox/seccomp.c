@@ -32,7 +32,7 @@
 #define ARGUMENT(n) ((uint32_t)(offsetof(struct seccomp_data, args[n]) + (BYTE_ORDER == BIG_ENDIAN ? 4 : 0)))
 
 /* Harmless values of personality(2): Linux, 32-bit, both without randomisation, and the question. */
-static const uint32_t personalities[] = { 0x0, 0x8, 0x20000, 0x20008, 0xffffffff };
+static const uint32_t personalities[] = {0x0, 0x8, 0x20000, 0x20008, 0xffffffff};
 
 enum answer { REFUSE, ALLOW, PRETEND, UNKNOWN, CLONE, SOCKET, PERSONALITY };
 

@@ -15,7 +15,7 @@
 
 static int open_inside(int root, const char *path, int flags, uint64_t resolve)
 {
-	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .resolve = resolve };
+	struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC), .resolve = resolve};
 
 	return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
 }
@@ -50,7 +50,7 @@ static char *literal_path(const struct sandbox_root *root, int fd)
 /* Tell the builder to remove what was made, when it is still empty afterwards. */
 static void tell_made(const struct sandbox_root *root, int parent, const char *name, bool directory)
 {
-	struct sandbox_report report = { .head = { .kind = SANDBOX_REPORT_MADE, .directory = directory } };
+	struct sandbox_report report = {.head = {.kind = SANDBOX_REPORT_MADE, .directory = directory}};
 	ib_autofree char *path = literal_path(root, parent);
 	int n;
 
@@ -67,7 +67,7 @@ static void tell_made(const struct sandbox_root *root, int parent, const char *n
 static int make(const struct sandbox_root *root, int parent, const char *name, bool directory, bool keep,
 		struct ib_err *err)
 {
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
 	struct stat st;
 	int r;
 

@@ -215,7 +215,7 @@ static bool write_maps(const struct mapping *m)
 	pid_t uid_helper, gid_helper;
 	bool uid_done, gid_done;
 
-	if (m->uid_map)
+	if (m->uid_map && m->gid_map)
 		return write_text(gid_path, m->gid_map) == 0 && write_text(uid_path, m->uid_map) == 0;
 	uid_helper = fork();
 	if (uid_helper == 0)
@@ -282,8 +282,8 @@ static int keep_mounts_here(struct ib_err *err)
 
 static enum sandbox_privilege enter_user_namespace(char **ret_reason)
 {
-	IB_CLEANUP(mapping_done) struct mapping m = { .target = getpid() };
-	struct helper helper = { .pid = -1, .go = -1 };
+	IB_CLEANUP(mapping_done) struct mapping m = {.target = getpid()};
+	struct helper helper = {.pid = -1, .go = -1};
 	ib_autoerr err = {0};
 	uid_t uid = geteuid();
 	gid_t gid = getegid();

@@ -243,11 +243,31 @@ static int on_number(void *ctx, const char *s, size_t len)
 	return place(ctx, make_text(IB_JSON_NUMBER, s, len));
 }
 
+/* yajl lets overlong forms and surrogates pass. text ends with a NUL and has none before. */
+static bool is_utf8(const char *text)
+{
+	while (*text) {
+		size_t n = (unsigned char)*text < 0x80 ? 1 : ib_utf8_length(text);
+
+		if (n == 0)
+			return false;
+		text += n;
+	}
+	return true;
+}
+
 static int on_string(void *ctx, const unsigned char *s, size_t len)
 {
+	struct ib_json *v;
+
 	if (memchr(s, 0, len))
 		return refuse(ctx, "a NUL character in a string");
-	return place(ctx, make_text(IB_JSON_STRING, (const char *)s, len));
+	v = make_text(IB_JSON_STRING, (const char *)s, len);
+	if (!is_utf8(v->text)) {
+		ib_json_free(v);
+		return refuse(ctx, "invalid UTF-8 in a string");
+	}
+	return place(ctx, v);
 }
 
 static int on_key(void *ctx, const unsigned char *s, size_t len)
@@ -258,6 +278,8 @@ static int on_key(void *ctx, const unsigned char *s, size_t len)
 	if (memchr(s, 0, len))
 		return refuse(b, "a NUL character in a key");
 	b->key = ib_strndup((const char *)s, len);
+	if (!is_utf8(b->key))
+		return refuse(b, "invalid UTF-8 in a key");
 	/* Two readers that disagree on which of two members counts disagree on what was signed. */
 	if (object->n < 1024 && find(object, b->key) < object->n)
 		return refuse(b, "a duplicate key");

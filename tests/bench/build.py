@@ -11,7 +11,6 @@ Run as root on a machine with nothing else to do; IMGBUILD names the (release) b
 import argparse
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -221,7 +220,6 @@ def main():
     parser.add_argument('--only', default='imgbuild,BuildKit,buildah')
     parser.add_argument('--json')
     args = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
     top = Path(tempfile.mkdtemp(prefix='imgbuild-bench-'))
     registry = peers.Registry(top)
     table = {}

@@ -66,7 +66,7 @@ static void *run_on_a_thread(void *arg)
 
 static void two_runs_go_side_by_side(void **state)
 {
-	struct fixture *f[2] = { *state, NULL };
+	struct fixture *f[2] = {*state, NULL};
 	char target[] = "/meet";
 	const struct sandbox_mount meeting = {
 		.kind = SANDBOX_MOUNT_BIND, .source = f[0]->work, .target = target,
@@ -106,12 +106,12 @@ static void mounts_of_all_kinds(void **state)
 	char all[] = "/", passwd[] = "/etc/passwd";
 	ib_autofree char *names = NULL, *made = NULL;
 	struct sandbox_mount mounts[] = {
-		{ .kind = SANDBOX_MOUNT_BIND, .source = bind_source, .target = cache },
-		{ .kind = SANDBOX_MOUNT_TMPFS, .target = tmp, .tmpfs_size = 1 << 20, .tmpfs_mode = 01777 },
-		{ .kind = SANDBOX_MOUNT_FILE, .target = file, .content = "a\0b", .content_size = 3, .mode = 0400 },
-		{ .kind = SANDBOX_MOUNT_OVERLAY, .target = stack, .source = all, .lower = f->spec.lower },
-		{ .kind = SANDBOX_MOUNT_OVERLAY, .target = one, .source = passwd, .lower = f->spec.lower,
-		  .read_only = true },
+		{.kind = SANDBOX_MOUNT_BIND, .source = bind_source, .target = cache},
+		{.kind = SANDBOX_MOUNT_TMPFS, .target = tmp, .tmpfs_size = 1 << 20, .tmpfs_mode = 01777},
+		{.kind = SANDBOX_MOUNT_FILE, .target = file, .content = "a\0b", .content_size = 3, .mode = 0400},
+		{.kind = SANDBOX_MOUNT_OVERLAY, .target = stack, .source = all, .lower = f->spec.lower},
+		{.kind = SANDBOX_MOUNT_OVERLAY, .target = one, .source = passwd, .lower = f->spec.lower,
+		 .read_only = true},
 	};
 
 	make_dir(f->dir, "cache");
@@ -134,7 +134,7 @@ static void mount_point_that_was_filled_stays(void **state)
 {
 	struct fixture *f = *state;
 	char target[] = "/a/b";
-	const struct sandbox_mount mount = { .kind = SANDBOX_MOUNT_TMPFS, .target = target, .tmpfs_mode = 0755 };
+	const struct sandbox_mount mount = {.kind = SANDBOX_MOUNT_TMPFS, .target = target, .tmpfs_mode = 0755};
 	ib_autofree char *names = NULL;
 
 	f->spec.mounts = &mount;
@@ -150,7 +150,7 @@ static void mount_target_cannot_leave_the_root(void **state)
 	ib_autofree char *link = ib_asprintf("%s/out", f->lower);
 	ib_autofree char *elsewhere = ib_asprintf("%s/elsewhere", f->dir);
 	ib_autofree char *target = ib_asprintf("/out/deeper");
-	struct sandbox_mount mount = { .kind = SANDBOX_MOUNT_TMPFS, .target = target, .tmpfs_mode = 0755 };
+	struct sandbox_mount mount = {.kind = SANDBOX_MOUNT_TMPFS, .target = target, .tmpfs_mode = 0755};
 	ib_autofree char *names = NULL;
 	struct stat st;
 
@@ -174,7 +174,7 @@ static void missing_bind_source_is_told(void **state)
 {
 	struct fixture *f = *state;
 	char source[] = "/no/such/place", target[] = "/x";
-	const struct sandbox_mount mount = { .kind = SANDBOX_MOUNT_BIND, .source = source, .target = target };
+	const struct sandbox_mount mount = {.kind = SANDBOX_MOUNT_BIND, .source = source, .target = target};
 	ib_autoerr err = {0};
 
 	f->spec.mounts = &mount;
@@ -302,6 +302,10 @@ int main(void)
 		T(launcher_holds_no_output_open),
 		T(a_run_costs_little),
 	};
+	int failed;
 
-	return cmocka_run_group_tests(tests, sandbox_group_setup, sandbox_group_teardown);
+	sandbox_open();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	sandbox_close();
+	return failed;
 }

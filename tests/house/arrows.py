@@ -29,8 +29,8 @@ ROOMS = {
 
 # Folders on one line don't know each other; each knows the lines above its own.
 BUILDER = [
-    {'dockerfile', 'progress'},             # text, events
-    {'context'},                            # what the client sends
+    {'dockerfile', 'progress'},             # text; events
+    {'context'},                            # patterns and directories
     {'snapshot', 'sandbox'},                # root filesystems; processes inside them
     {'plan'},                               # instructions -> stages and steps
     {'cache'},                              # keys of steps, and what they gave before
@@ -44,6 +44,8 @@ LIBRARIES = {
     'yajl/': {'oci/base'},
     'openssl/': {'oci', 'registry', 'builder'},
     'zlib.h': {'oci'},
+    'lzma.h': {'oci'},
+    'bzlib.h': {'oci'},
     'zstd.h': {'oci'},
     'libdeflate.h': {'oci'},
     'isa-l': {'oci'},
