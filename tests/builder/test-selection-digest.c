@@ -426,6 +426,25 @@ static void expect_unreadable(const struct fixture *f)
 	assert_true(ib_starts(err.text, "read '/d/a': "));
 }
 
+static void every_chunk_of_a_large_file_counts(void **state)
+{
+	struct fixture *f = *state;
+	static const off_t places[] = {0, (8 << 20) - 1, 8 << 20, 19999999};
+	struct oci_digest seen[5];
+	ib_autoclose int fd = -1;
+
+	files_make(f->context, "f 644 0:0 1 large %20000000\n");
+	fd = openat(f->context, "large", O_WRONLY | O_CLOEXEC);
+	seen[4] = digest(f, ".");
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(pwrite(fd, "x", 1, places[i]), 1);
+		seen[i] = digest(f, ".");
+		for (size_t k = 0; k < i; k++)
+			assert_false(oci_digest_equal(&seen[k], &seen[i]));
+		assert_false(oci_digest_equal(&seen[4], &seen[i]));
+	}
+}
+
 static void a_file_that_cannot_be_read_is_an_error(void **state)
 {
 	const struct fixture *f = *state;
@@ -457,6 +476,7 @@ int main(void)
 		ROW(a_cache_that_cannot_be_written_is_no_error),
 		ROW(the_order_of_names_around_a_slash_fits_the_cache),
 		ROW(many_files_and_chunks_give_one_digest_every_time),
+		ROW(every_chunk_of_a_large_file_counts),
 		ROW(a_file_that_cannot_be_read_is_an_error),
 	};
 
