@@ -8,9 +8,15 @@
 #include "builder/dockerfile/dockerfile.h"
 #include "builder/exec/engine.h"
 
-/* Find, read and parse the Dockerfile (builder_build_options.dockerfile says how it is found). */
+/*
+ * Find, read and parse the Dockerfile (builder_build_options.dockerfile says how it is found). *ret_excerpt
+ * (caller's) is set when an instruction is at fault.
+ */
 int builder_dockerfile_read(const char *path, const char *context, struct dockerfile **ret_df,
-			    struct ib_err *err);
+			    char **ret_excerpt, struct ib_err *err);
+
+/* What is written at the end of a build must have a place to go: better said before it than after. */
+int builder_check_destinations(const struct builder_build_options *options, struct ib_err *err);
 
 /* Full references of what was typed; each may be named once. */
 int builder_names_normalise(const struct ib_strv *typed, struct ib_strv *ret_names, struct ib_err *err);

@@ -1,6 +1,7 @@
 /* Parts of a build that are neither planning nor execution: names, times, the files that tell its IDs. */
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "builder/build-internal.h"
 #include "oci/base/alloc.h"
@@ -9,33 +10,33 @@
 
 #include "oci/base/poison.h"
 
-static int read_file(const char *path, struct dockerfile **ret_df, struct ib_err *err)
+static int read_file(const char *path, struct dockerfile **ret_df, char **ret_excerpt, struct ib_err *err)
 {
 	ib_autofree char *bytes = NULL;
 	size_t n;
 
 	if (ib_read_file(AT_FDCWD, path, BUILDER_DOCKERFILE_MAX_BYTES, &bytes, &n, err) < 0)
 		return -1;
-	return dockerfile_parse(bytes, n, path, ret_df, err);
+	return dockerfile_parse_shown(bytes, n, path, ret_df, ret_excerpt, err);
 }
 
-static int read_stdin(struct dockerfile **ret_df, struct ib_err *err)
+static int read_stdin(struct dockerfile **ret_df, char **ret_excerpt, struct ib_err *err)
 {
 	ib_autofree char *bytes = NULL;
 	size_t n;
 
 	if (ib_read_all(STDIN_FILENO, BUILDER_DOCKERFILE_MAX_BYTES, "standard input", &bytes, &n, err) < 0)
 		return -1;
-	return dockerfile_parse(bytes, n, "-", ret_df, err);
+	return dockerfile_parse_shown(bytes, n, "-", ret_df, ret_excerpt, err);
 }
 
 int builder_dockerfile_read(const char *path, const char *context, struct dockerfile **ret_df,
-			    struct ib_err *err)
+			    char **ret_excerpt, struct ib_err *err)
 {
 	static const char *const names[] = {"Dockerfile", "dockerfile"};
 
 	if (path && strcmp(path, "-") == 0)
-		return read_stdin(ret_df, err);
+		return read_stdin(ret_df, ret_excerpt, err);
 	for (size_t i = 0; i < 2; i++) {
 		/* "." adds nothing to a name that stands in every message. */
 		ib_autofree char *found = path ? ib_strdup(path) : strcmp(context, ".") == 0 ?
@@ -43,7 +44,7 @@ int builder_dockerfile_read(const char *path, const char *context, struct docker
 
 		if (!path && access(found, F_OK) < 0)
 			continue;
-		if (read_file(found, ret_df, err) == 0)
+		if (read_file(found, ret_df, ret_excerpt, err) == 0)
 			return 0;
 		if (err->sys) {	/* it could not be read: the command line names what isn't there */
 			err->code = IB_USAGE;
@@ -138,19 +139,58 @@ int builder_config_digest(struct oci_store *store, const struct oci_descriptor *
 	return 0;
 }
 
-static int write_text(const char *path, const char *text, struct ib_err *err)
+/* The directory that a file is written to; *ret_name, borrowed from path, is its name there. */
+static int open_parent(const char *path, const char **ret_name, struct ib_err *err)
 {
 	ib_autofree char *dir = ib_strdup(path);
 	char *slash = strrchr(dir, '/');
-	const char *name = slash ? path + (slash - dir) + 1 : path;
-	ib_autoclose int fd = -1;
+	int fd;
 
+	*ret_name = slash ? path + (slash - dir) + 1 : path;
 	if (slash)
 		slash[slash == dir] = '\0';
 	fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return ib_fail_sys(err, errno, "open the directory of '%s'", path);
-	return ib_replace_file(fd, name, text, strlen(text), 0644, err);
+	return fd < 0 ? ib_fail_sys(err, errno, "open the directory of '%s'", path) : fd;
+}
+
+static int write_text(const char *path, const char *text, struct ib_err *err)
+{
+	const char *name;
+	ib_autoclose int fd = open_parent(path, &name, err);
+
+	return fd < 0 ? -1 : ib_replace_file(fd, name, text, strlen(text), 0644, err);
+}
+
+static int check_destination(const char *option, const char *path, struct ib_err *err)
+{
+	const char *name;
+	ib_autoclose int fd = open_parent(path, &name, err);
+	struct stat st;
+
+	if (fd < 0) {
+		err->code = IB_USAGE;
+		return ib_wrap(err, "%s", option);
+	}
+	if (!*name || (fstatat(fd, name, &st, 0) == 0 && S_ISDIR(st.st_mode)))
+		return ib_fail(err, IB_USAGE, "%s: '%s' is a directory; name a file", option, path);
+	return 0;
+}
+
+int builder_check_destinations(const struct builder_build_options *options, struct ib_err *err)
+{
+	if (options->iidfile && check_destination("--iidfile", options->iidfile, err) < 0)
+		return -1;
+	if (options->metadata_file && check_destination("--metadata-file", options->metadata_file, err) < 0)
+		return -1;
+	for (size_t i = 0; i < options->n_outputs; i++) {
+		const struct builder_output *output = &options->outputs[i];
+
+		if (output->dest && output->type != BUILDER_OUTPUT_LOCAL && !output->directory &&
+		    !builder_output_writes_stdout(output) &&
+		    check_destination("--output", output->dest, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static char *metadata(const struct builder_build_result *result, const struct ib_strv *names)

@@ -101,7 +101,7 @@ static int open_parts(struct build *b, struct ib_err *err)
 	ib_autofree char *stat_cache = ib_asprintf("%s/cache/stat", root);
 	bool from_stdin = o->dockerfile && strcmp(o->dockerfile, "-") == 0;
 
-	if (builder_dockerfile_read(o->dockerfile, o->context, &b->df, err) < 0)
+	if (builder_dockerfile_read(o->dockerfile, o->context, &b->df, &b->result->excerpt, err) < 0)
 		return -1;
 	for (size_t i = 0; i < b->df->warnings.n; i++)
 		builder_progress_warning(b->env->progress, 0, b->df->warnings.v[i]);
@@ -266,7 +266,7 @@ static int build(struct build *b, struct ib_err *err)
 {
 	ib_autostrv names = {0};
 
-	if (check_outputs(b->options, err) < 0 ||
+	if (check_outputs(b->options, err) < 0 || builder_check_destinations(b->options, err) < 0 ||
 	    builder_names_normalise(&b->options->tags, &names, err) < 0 ||
 	    (b->lock = oci_store_lock(b->env->store, false, true, err)) < 0 || open_parts(b, err) < 0 ||
 	    make_plan(b, err) < 0)

@@ -95,6 +95,10 @@ IB_DEFINE_FREE(dockerfile);
 int dockerfile_parse(const char *bytes, size_t len, const char *name, struct dockerfile **ret_df,
 		     struct ib_err *err);
 
+/* The same; where one instruction is at fault, *ret_excerpt (caller's, else untouched) shows it. */
+int dockerfile_parse_shown(const char *bytes, size_t len, const char *name, struct dockerfile **ret_df,
+			   char **ret_excerpt, struct ib_err *err);
+
 /*
  * Parse one instruction that an ONBUILD trigger holds (no FROM, ONBUILD, MAINTAINER), in the escape of the
  * using Dockerfile. The result is the caller's, to be freed with dockerfile_instruction_done() and free().

@@ -75,7 +75,7 @@ static int fail_unknown(const struct dockerfile_flag_spec *known, size_t n, cons
 		names[i] = known[i].name;
 	nearest = ib_nearest(word, names, n);
 	ib_fail(err, IB_USAGE, "unknown flag: --%s", shown);
-	return nearest ? ib_err_hint(err, " (did you mean %s?)", nearest) : -1;
+	return nearest ? ib_err_hint(err, " (did you mean --%s?)", nearest) : -1;
 }
 
 /* The value of a boolean flag: "true" or "false", or NULL if it is neither. */

@@ -82,6 +82,7 @@ static bool is_terminator(const struct dockerfile_heredoc *heredoc, const char *
 static int read_body(struct dockerfile_heredoc *heredoc, struct dockerfile_lines *lines, struct ib_err *err)
 {
 	const char *start = lines->at, *line;
+	ib_autofree char *shown = NULL;
 	size_t n;
 
 	while (dockerfile_lines_raw(lines, &line, &n)) {
@@ -90,7 +91,8 @@ static int read_body(struct dockerfile_heredoc *heredoc, struct dockerfile_lines
 		heredoc->body = ib_strndup(start, (size_t)(line - start));
 		return 0;
 	}
-	return ib_fail(err, IB_USAGE, "unterminated heredoc");
+	shown = ib_printable(heredoc->name, 64);
+	return ib_fail(err, IB_USAGE, "unterminated heredoc %s", shown);
 }
 
 static int add_word(struct dockerfile_instruction *in, const char *word, struct ib_err *err)

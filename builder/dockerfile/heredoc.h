@@ -16,7 +16,7 @@ void dockerfile_heredoc_done(struct dockerfile_heredoc *heredoc);
 
 /*
  * Put the heredocs that line opens into the instruction, in order, and read their bodies from lines. Fails
- * with IB_USAGE ("unterminated heredoc") or IB_LIMIT.
+ * with IB_USAGE ("unterminated heredoc NAME") or IB_LIMIT.
  */
 int dockerfile_heredocs_read(struct dockerfile_instruction *in, const char *line,
 			     struct dockerfile_lines *lines, struct ib_err *err);

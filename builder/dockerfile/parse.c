@@ -211,8 +211,8 @@ static int judge_failure(const char *bytes, size_t len, const char *name, struct
 		       "%s:1: is written for the frontend '%s', which is not supported", name, shown);
 }
 
-int dockerfile_parse(const char *bytes, size_t len, const char *name, struct dockerfile **ret_df,
-		     struct ib_err *err)
+int dockerfile_parse_shown(const char *bytes, size_t len, const char *name, struct dockerfile **ret_df,
+			   char **ret_excerpt, struct ib_err *err)
 {
 	IB_CLEANUP(dockerfile_freep) struct dockerfile *df = NULL;
 	IB_CLEANUP(dockerfile_lines_done) struct dockerfile_lines lines = {0};
@@ -223,13 +223,23 @@ int dockerfile_parse(const char *bytes, size_t len, const char *name, struct doc
 	df = dockerfile_new(bytes, len, name);
 	bom = ib_starts(df->source, "\357\273\277") ? 3 : 0;
 	dockerfile_lines_init(&lines, df->source + bom, len - bom);
-	if (parse_all(df, &lines, err) < 0)
+	if (parse_all(df, &lines, err) < 0) {
+		*ret_excerpt = dockerfile_excerpt(df, lines.start ? lines.start : lines.line, lines.line);
 		return judge_failure(df->source + bom, len - bom, name, err);
+	}
 	df->escape = lines.escape;
 	df->syntax = ib_steal_ptr(&lines.syntax);
 	df->check = ib_steal_ptr(&lines.check);
 	*ret_df = ib_steal_ptr(&df);
 	return 0;
+}
+
+int dockerfile_parse(const char *bytes, size_t len, const char *name, struct dockerfile **ret_df,
+		     struct ib_err *err)
+{
+	ib_autofree char *excerpt = NULL;
+
+	return dockerfile_parse_shown(bytes, len, name, ret_df, &excerpt, err);
 }
 
 static int parse_trigger(struct dockerfile_instruction *in, struct dockerfile_lines *lines,

@@ -155,10 +155,10 @@ static int find(struct exec_image *image, const struct oci_platform *platform, s
 		if (oci_image_load(store, &image->desc, platform, &image->image, err) == 0)
 			return 0;
 		/* An index whose manifest for this platform was never fetched: the registry has it. */
-		if (err->code != IB_NOTFOUND)
-			return -1;
 	}
-	ib_err_clear(err);
+	if (!image->images->pull && err->code != IB_NOTFOUND)
+		return -1;
+	ib_err_clear(err);	/* not here, then perhaps there */
 	oci_descriptor_done(&image->desc);
 	if (find_in_registry(image, platform, err) < 0)
 		return -1;
@@ -179,6 +179,14 @@ static void warn_of_platform(const struct exec_image *image, const struct oci_pl
 	builder_progress_warning(image->images->progress, 0, text);
 }
 
+/* Who can't reach a registry may do without it. */
+static int hint_of_store(const struct exec_images *images, struct ib_err *err)
+{
+	if (images->pull)
+		return ib_err_hint(err, "; without --pull the store's image is used");
+	return ib_err_hint(err, "; it is not in the store, where `imgbuild load` or `import` can put it");
+}
+
 int exec_image_resolve(struct exec_images *images, const char *name, const struct oci_platform *platform,
 		       struct exec_image **ret_image, struct ib_err *err)
 {
@@ -189,8 +197,10 @@ int exec_image_resolve(struct exec_images *images, const char *name, const struc
 	if (registry_reference_parse(name, &image->ref, err) < 0)
 		return -1;
 	image->name = registry_reference_str(&image->ref);
-	if (find(image, platform, err) < 0)
-		return ib_wrap(err, "base image %s", shown);
+	if (find(image, platform, err) < 0) {
+		ib_wrap(err, "base image %s", shown);
+		return err->code == IB_NETWORK ? hint_of_store(images, err) : -1;
+	}
 	warn_of_platform(image, platform);
 	pthread_mutex_lock(&images->lock);
 	ib_grow(images->v, images->n, images->cap);

@@ -39,13 +39,22 @@ static void collect_stages(struct plan *plan)
 	}
 }
 
+const char *plan_nearest_stage(const struct plan *plan, const char *name)
+{
+	ib_autofree const char **names = ib_calloc(plan->n_stages, sizeof *names);
+	size_t n = 0;
+
+	for (size_t i = 0; i < plan->n_stages; i++)
+		if (plan->stages[i].name)
+			names[n++] = plan->stages[i].name;
+	return ib_nearest(name, names, n);
+}
+
 static int choose_target(struct plan *plan, struct ib_err *err)
 {
 	const char *target = plan->options->target;
-	ib_autofree const char **names = NULL;
 	ib_autofree char *shown = NULL;
 	const char *nearest;
-	size_t n = 0;
 
 	plan->target = plan->n_stages - 1;
 	if (!target || !*target)
@@ -53,13 +62,9 @@ static int choose_target(struct plan *plan, struct ib_err *err)
 	plan->target = plan_find_stage(plan, target, plan->n_stages);
 	if (plan->target != PLAN_NO_STAGE)
 		return 0;
-	names = ib_calloc(plan->n_stages, sizeof *names);
-	for (size_t i = 0; i < plan->n_stages; i++)
-		if (plan->stages[i].name)
-			names[n++] = plan->stages[i].name;
 	shown = ib_printable(target, 128);
 	ib_fail(err, IB_USAGE, "target stage \"%s\" could not be found", shown);
-	nearest = ib_nearest(target, names, n);
+	nearest = plan_nearest_stage(plan, target);
 	return nearest ? ib_err_hint(err, " (did you mean %s?)", nearest) : -1;
 }
 

@@ -21,6 +21,9 @@ int plan_fail_at(struct plan *plan, const struct dockerfile_instruction *instruc
 /* The stage of that name among the first `before` ones, the latest one; PLAN_NO_STAGE when there is none. */
 size_t plan_find_stage(const struct plan *plan, const char *name, size_t before);
 
+/* The stage whose name is nearest to what was written, NULL if none is near. Borrowed. */
+const char *plan_nearest_stage(const struct plan *plan, const char *name);
+
 /* The image of that name for that platform, asked for when new. */
 int plan_image_get(struct plan *plan, const char *name, const struct oci_platform *platform, size_t *ret_index,
 		   struct ib_err *err);

@@ -44,8 +44,11 @@ int plan_image_get(struct plan *plan, const char *name, const struct oci_platfor
 			return 0;
 		}
 	}
-	if (plan->options->base(plan->options->ctx, name, platform, &handle, &config, err) < 0)
-		return -1;
+	if (plan->options->base(plan->options->ctx, name, platform, &handle, &config, err) < 0) {
+		const char *stage = strpbrk(name, ":/@") ? NULL : plan_nearest_stage(plan, name);
+
+		return stage && err->code != IB_CANCELLED ? ib_err_hint(err, " (did you mean the stage %s?)", stage) : -1;
+	}
 	ib_grow(plan->images, plan->n_images, plan->cap_images);
 	image = &plan->images[plan->n_images];
 	*image = (struct plan_image){.name = ib_strdup(name), .handle = handle, .config = config};

@@ -18,7 +18,7 @@ enum builder_progress_mode {
 	BUILDER_PROGRESS_TTY,
 	BUILDER_PROGRESS_PLAIN,
 	BUILDER_PROGRESS_RAWJSON,	/* BuildKit's solve status, one JSON object per line */
-	BUILDER_PROGRESS_QUIET,
+	BUILDER_PROGRESS_QUIET,	/* nothing but the last lines of a step that failed */
 };
 
 /* "auto", "tty", "plain", "rawjson", "quiet" ("none"); IB_USAGE otherwise. */
@@ -54,8 +54,5 @@ void builder_progress_transfer(struct builder_progress *progress, int step, cons
 
 /* A remark on a step (0: on the build), shown once. */
 void builder_progress_warning(struct builder_progress *progress, int step, const char *text);
-
-/* The last lines (at most 50) that a step printed, joined: for the error message. The caller's. */
-char *builder_progress_tail(struct builder_progress *progress, int step);
 
 #endif

@@ -76,9 +76,13 @@ struct progress_ops {
 	void (*free)(struct progress_reader *reader);	/* called without the lock; shows what is pending */
 };
 
+struct progress_reader *progress_quiet_new(const struct progress_model *model, int fd);
 struct progress_reader *progress_plain_new(int fd);
 struct progress_reader *progress_rawjson_new(const struct progress_model *model, int fd);
 struct progress_reader *progress_tty_new(struct progress_model *model, int fd);
+
+/* The last lines of the steps that failed, for readers that did not show all. Called from free. */
+void progress_failures_write(const struct progress_model *model, int fd);
 
 bool progress_step_over(const struct progress_step *step);	/* done, cached, failed or cancelled */
 int64_t progress_step_ns(const struct progress_step *step);	/* its run time until now or its end */

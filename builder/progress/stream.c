@@ -17,11 +17,10 @@
 #include "oci/base/poison.h"
 
 #define TEXT_MAX (64u << 10)	/* of one error or warning; what is longer is cut */
-#define TAIL_MAX (1u << 20)	/* more than all lines that a step keeps */
 
 struct builder_progress {
 	struct progress_model model;
-	struct progress_reader *reader;	/* NULL when quiet; fixed */
+	struct progress_reader *reader;	/* fixed */
 };
 
 int builder_progress_mode_parse(const char *text, enum builder_progress_mode *ret_mode, struct ib_err *err)
@@ -70,7 +69,7 @@ static struct progress_reader *reader_new(struct progress_model *model, enum bui
 	case BUILDER_PROGRESS_QUIET:
 		break;
 	}
-	return NULL;
+	return progress_quiet_new(model, fd);
 }
 
 struct builder_progress *builder_progress_new(enum builder_progress_mode mode, int fd)
@@ -94,8 +93,7 @@ void builder_progress_free(struct builder_progress *progress)
 	if (!progress)
 		return;
 	model = &progress->model;
-	if (progress->reader)
-		progress->reader->ops->free(progress->reader);
+	progress->reader->ops->free(progress->reader);
 	for (size_t i = 0; i < model->n; i++)
 		progress_step_free(model->steps[i]);
 	free(model->steps);
@@ -123,7 +121,7 @@ static void unlock(struct builder_progress *progress)
 
 static void tell_changed(struct builder_progress *progress, struct progress_step *step)
 {
-	if (progress->reader && progress->reader->ops->changed)
+	if (progress->reader->ops->changed)
 		progress->reader->ops->changed(progress->reader, step);
 }
 
@@ -131,7 +129,7 @@ static void tell_line(void *arg, struct progress_step *step, const char *text)
 {
 	struct builder_progress *progress = arg;
 
-	if (progress->reader && progress->reader->ops->line)
+	if (progress->reader->ops->line)
 		progress->reader->ops->line(progress->reader, step, text);
 }
 
@@ -217,7 +215,7 @@ void builder_progress_output(struct builder_progress *progress, int step, int st
 	if (!record)
 		return;
 	start(progress, record);
-	if (n && progress->reader && progress->reader->ops->raw)
+	if (n && progress->reader->ops->raw)
 		progress->reader->ops->raw(progress->reader, record, stream, bytes, n);
 	progress_step_output(record, stream, bytes, n, tell_line, progress);
 	unlock(progress);
@@ -233,7 +231,7 @@ void builder_progress_transfer(struct builder_progress *progress, int step, cons
 		return;
 	start(progress, record);
 	transfer = progress_step_transfer(record, id, current, total, done);
-	if (progress->reader && progress->reader->ops->transfer)
+	if (progress->reader->ops->transfer)
 		progress->reader->ops->transfer(progress->reader, record, transfer);
 	unlock(progress);
 }
@@ -250,22 +248,8 @@ void builder_progress_warning(struct builder_progress *progress, int step, const
 	record = step > 0 && (size_t)step <= model->n ? model->steps[step - 1] : NULL;
 	if (!ib_strv_has(&model->warnings, line)) {
 		ib_strv_add(&model->warnings, line);
-		if (progress->reader && progress->reader->ops->warning)
+		if (progress->reader->ops->warning)
 			progress->reader->ops->warning(progress->reader, record, shown);
 	}
 	unlock(progress);
-}
-
-char *builder_progress_tail(struct builder_progress *progress, int step)
-{
-	struct progress_step *record = step_lock(progress, step);
-	ib_autostr out = IB_STR(TAIL_MAX);
-
-	if (!record)
-		return ib_strdup("");
-	progress_step_flush(record, tell_line, progress);
-	for (size_t i = 0; i < record->tail_n; i++)
-		ib_str_addf(&out, "%s\n", progress_step_tail(record, i));
-	unlock(progress);
-	return ib_str_steal(&out);
 }

@@ -165,6 +165,7 @@ static void tty_free(struct progress_reader *reader)
 	(void)pthread_mutex_lock(&tty->model->lock);
 	if (tty->model->n || tty->model->warnings.n)
 		(void)draw(tty, true);	/* nobody is left to tell of a terminal that is gone */
+	progress_failures_write(tty->model, tty->fd);
 	(void)pthread_mutex_unlock(&tty->model->lock);
 	progress_frame_done(&tty->last);
 	(void)pthread_cond_destroy(&tty->wake);

@@ -107,11 +107,11 @@ static void what_only_looks_like_one_is_none(void **state)
 static void broken_heredocs_are_refused(void **state)
 {
 	static const struct parse_case cases[] = {
-		{"FROM b\nRUN <<EOF\nx\n", "Dockerfile:2: unterminated heredoc"},
-		{"FROM b\nRUN <<EOF", "Dockerfile:2: unterminated heredoc"},
-		{"FROM b\nRUN echo $((1 <<2 ))", "Dockerfile:2: unterminated heredoc"},
-		{"FROM b\nRUN <<A <<B\n1\nB\n2\nA", "Dockerfile:2: unterminated heredoc"},
-		{"FROM b\nONBUILD RUN <<A\n1\n", "Dockerfile:2: unterminated heredoc"},
+		{"FROM b\nRUN <<EOF\nx\n", "Dockerfile:2: unterminated heredoc EOF"},
+		{"FROM b\nRUN <<EOF", "Dockerfile:2: unterminated heredoc EOF"},
+		{"FROM b\nRUN echo $((1 <<2 ))", "Dockerfile:2: unterminated heredoc 2"},
+		{"FROM b\nRUN <<A <<B\n1\nB\n2\nA", "Dockerfile:2: unterminated heredoc B"},
+		{"FROM b\nONBUILD RUN <<A\n1\n", "Dockerfile:2: unterminated heredoc A"},
 		{"FROM b\nONBUILD RUN [1, \"<<\"]", "Dockerfile:2: when using JSON array syntax"},
 		{"FROM b\nCOPY a <<EOF\nx\nEOF\n", "Dockerfile:2: COPY cannot accept a heredoc as a destination"},
 		{"FROM b\nADD <<A << B\nx\nA\ny\nB\n", "Dockerfile:2: ADD cannot accept a heredoc as a destination"},
