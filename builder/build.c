@@ -17,7 +17,6 @@ void builder_build_result_done(struct builder_build_result *result)
 {
 	oci_descriptor_done(&result->manifest);
 	free(result->excerpt);
-	free(result->tail);
 	*result = (struct builder_build_result){0};
 }
 
@@ -142,8 +141,6 @@ static int execute(struct build *b, struct ib_err *err)
 	if (err->code == IB_CANCELLED || !place.line)
 		return -1;
 	keep_excerpt(b, place.line, place.end_line);
-	if (err->code == IB_FAILED && place.step)
-		b->result->tail = builder_progress_tail(b->env->progress, place.step);
 	return ib_wrap(err, "%s:%d", b->df->name, place.line);
 }
 

@@ -48,7 +48,6 @@ struct builder_build_result {
 	struct oci_descriptor manifest;	/* of the image that was made */
 	struct oci_digest config;
 	char *excerpt;	/* after a failure: the lines at fault, for people; NULL when there are none */
-	char *tail;	/* after a RUN failed: the last lines of its output; NULL otherwise */
 };
 
 void builder_build_result_done(struct builder_build_result *result);

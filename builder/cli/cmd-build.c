@@ -275,8 +275,6 @@ static int report(const struct given *g, const struct builder_build_result *resu
 {
 	char text[OCI_DIGEST_SIZE];
 
-	if (r < 0 && result->tail && *result->tail)
-		fprintf(stderr, "------ last output\n%s------\n", result->tail);
 	if (r < 0 && result->excerpt)
 		fprintf(stderr, "%s", result->excerpt);
 	if (r < 0)

@@ -190,7 +190,7 @@ static int probe_keys(struct exec_stage *stage, struct ib_err *err)
 
 		if (r < 0) {
 			const struct plan_step *step = &stage->plan->steps[i];
-			const struct exec_place place = {step->line, step->end_line, 0};
+			const struct exec_place place = {step->line, step->end_line};
 
 			builder_progress_end(engine->env.progress, stage->progress_steps[i], err);
 			return exec_fail(engine, &place, err);

@@ -59,9 +59,9 @@ int exec_engine_new(const struct exec_env *env, const struct plan *plan, const s
 void exec_engine_free(struct exec_engine *engine);
 IB_DEFINE_FREE(exec_engine);
 
-/* Where a build failed: the instruction's lines (0: none) and its step in the progress stream (0: none). */
+/* Where a build failed: the instruction's lines; 0: none. */
 struct exec_place {
-	int line, end_line, step;
+	int line, end_line;
 };
 
 /* Do all that the target needs. After a failure everything else is stopped; *ret_place is the cause's. */

@@ -190,15 +190,14 @@ static int run_steps(struct exec_stage *stage, struct exec_place *ret_place, str
 	struct exec_engine *engine = stage->engine;
 	struct builder_key parent;
 
-	*ret_place = (struct exec_place){stage->plan->from->line, stage->plan->from->end_line, 0};
+	*ret_place = (struct exec_place){stage->plan->from->line, stage->plan->from->end_line};
 	if (start_stack(stage, err) < 0)
 		return -1;
 	if (!stage->keys)
 		stage->keys = ib_calloc(stage->plan->n_steps, sizeof *stage->keys);
 	parent = stage->base_key;
 	for (size_t i = 0; i < stage->plan->n_steps; i++) {
-		*ret_place = (struct exec_place){stage->plan->steps[i].line, stage->plan->steps[i].end_line,
-						 stage->progress_steps[i]};
+		*ret_place = (struct exec_place){stage->plan->steps[i].line, stage->plan->steps[i].end_line};
 		if (ib_check_cancelled(err) < 0)
 			return -1;
 		if (run_step(stage, i, &parent, err) < 0) {
