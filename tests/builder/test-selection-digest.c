@@ -131,8 +131,10 @@ static void what_does_not_count_leaves_the_digest(void **state)
 static void owners_count_for_a_stage(void **state)
 {
 	(void)state;
-	if (geteuid() != 0)
+	if (geteuid() != 0) {
+		print_message("skipped: needs root\n");
 		skip();
+	}
 	assert_true(differ("f 644 0:0 1 a A\n", "f 644 7:0 1 a A\n", true));
 	assert_true(differ("f 644 0:0 1 a A\n", "f 644 0:7 1 a A\n", true));
 	assert_false(differ("f 644 7:7 1 a A\n", "f 644 7:7 5 a A\n", true));
@@ -164,8 +166,10 @@ static void capabilities_count_for_a_stage(void **state)
 static void a_device_counts_by_its_number(void **state)
 {
 	(void)state;
-	if (geteuid() != 0)
+	if (geteuid() != 0) {
+		print_message("skipped: needs root\n");
 		skip();
+	}
 	assert_true(differ("c 644 0:0 1 a 1,3\n", "c 644 0:0 1 a 1,5\n", false));
 }
 
@@ -449,8 +453,10 @@ static void a_file_that_cannot_be_read_is_an_error(void **state)
 {
 	const struct fixture *f = *state;
 
-	if (geteuid() == 0)
+	if (geteuid() == 0) {
+		print_message("skipped: root reads every file\n");
 		skip();
+	}
 	files_make(f->context, "d 755 0:0 1 d\nf 0 0:0 1 d/a A\n");
 	expect_unreadable(f);
 }
