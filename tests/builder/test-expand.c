@@ -292,7 +292,7 @@ static void words_split_after_expansion(void **state)
 static void heredoc_bodies_keep_their_quotes(void **state)
 {
 	static const struct expand_case cases[] = {
-		/* the heredoc of the manual's manner */
+		/* as seen on the newest frontend */
 		{"\\n \\\\ \\$X 'q' \"q\" a\\\nb\n", "n \\ $X 'q' \"q\" a\nb\n"},
 		{"$a '$a' \"${a}\"\n", "1 '1' \"1\"\n"},
 		{"it's `x` $(y)\n", "it's `x` $(y)\n"},
