@@ -108,7 +108,7 @@ static int open_parts(struct build *b, struct ib_err *err)
 	    builder_context_open(o->context, from_stdin ? NULL : b->df->name, stat_cache, &b->context, err) < 0 ||
 	    builder_cache_open(root, &b->cache, err) < 0)
 		return -1;
-	b->context_tree = builder_context_tree(b->context);
+	b->context_tree = exec_context_tree(b->context);
 	b->images = exec_images_new(b->env->store, &o->registry, o->pull, b->env->progress);
 	return 0;
 }
@@ -132,15 +132,16 @@ static int execute(struct build *b, struct ib_err *err)
 		.compression = b->options->compression,
 		.clamp_times = b->clamp,
 	};
-	int line, end_line;
+	struct exec_place place;
 
 	if (exec_engine_new(&env, b->plan, &options, &b->engine, err) < 0)
 		return -1;
-	if (exec_engine_run(b->engine, &b->done, &line, &end_line, err) == 0)
+	if (exec_engine_run(b->engine, &b->done, &place, err) == 0)
 		return 0;
-	if (err->code != IB_CANCELLED)
-		keep_excerpt(b, line, end_line);
-	return line && err->code != IB_CANCELLED ? ib_wrap(err, "%s:%d", b->df->name, line) : -1;
+	if (err->code == IB_CANCELLED || !place.line)
+		return -1;
+	keep_excerpt(b, place.line, place.end_line);
+	return ib_wrap(err, "%s:%d", b->df->name, place.line);
 }
 
 static bool needs_image(const struct builder_build_options *options)

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "builder/exec/copy.h"
 #include "oci/base/alloc.h"
 #include "oci/base/fd.h"
 #include "oci/base/str.h"
@@ -114,15 +113,4 @@ int builder_context_open(const char *path, const char *dockerfile, const char *s
 		return -1;
 	*ret_context = ib_steal_ptr(&context);
 	return 0;
-}
-
-struct exec_tree builder_context_tree(const struct builder_context *context)
-{
-	return (struct exec_tree){
-		.tree = context->tree,
-		.ignore = context->ignore,
-		.context = true,
-		.stat_cache_dir = context->stat_cache_dir,
-		.identity = context->path,
-	};
 }

@@ -12,8 +12,6 @@
 
 #define BUILDER_IGNORE_MAX_BYTES (16u << 20)
 
-struct exec_tree;
-
 struct builder_context {
 	char *path;			/* absolute, links resolved */
 	struct oci_union *tree;
@@ -31,8 +29,5 @@ int builder_context_open(const char *path, const char *dockerfile, const char *s
 			 struct builder_context **ret_context, struct ib_err *err);
 void builder_context_free(struct builder_context *context);
 IB_DEFINE_FREE(builder_context);
-
-/* As sources of COPY and ADD; borrows all of the context. */
-struct exec_tree builder_context_tree(const struct builder_context *context);
 
 #endif

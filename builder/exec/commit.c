@@ -12,8 +12,23 @@ struct commit {
 	struct exec_stack below;
 	struct builder_snapshot *parent;
 	struct exec_layer *layer;
-	int line, end_line;	/* of the step that made it */
+	const struct plan_step *step;	/* that made it */
 };
+
+/* Show a writer to whoever waits for layers, or take it away again. */
+static void show_writer(struct exec_engine *engine, const struct oci_layer_writer *old,
+			const struct oci_layer_writer *new)
+{
+	pthread_mutex_lock(&engine->lock);
+	for (size_t i = 0; i < EXEC_COMMITTERS; i++)
+		if (engine->writers[i] == old) {
+			engine->writers[i] = new;
+			break;
+		}
+	if (old)
+		engine->written += oci_layer_writer_bytes(old);
+	pthread_mutex_unlock(&engine->lock);
+}
 
 /* A layer that does not go into the image needs its diff ID only; its files are in its snapshot. */
 static int write_layer(const struct commit *commit, struct oci_layer *ret_layer, struct ib_err *err)
@@ -27,12 +42,17 @@ static int write_layer(const struct commit *commit, struct oci_layer *ret_layer,
 		.clamp_seconds = engine->plan->epoch,
 	};
 	int64_t entries;
+	int r;
 
 	if (builder_snapshot_union(commit->parent, &lower, err) < 0 ||
-	    oci_layer_writer_new(store, engine->compressors, &engine->options.compression, &writer, err) < 0 ||
-	    oci_layer_diff(writer, commit->layer->snapshot->fd, lower, &options, &entries, err) < 0)
+	    oci_layer_writer_new(store, engine->compressors, &engine->options.compression, &writer, err) < 0)
 		return -1;
-	return oci_layer_writer_finish(writer, ret_layer, err);
+	show_writer(engine, NULL, writer);
+	r = oci_layer_diff(writer, commit->layer->snapshot->fd, lower, &options, &entries, err);
+	if (r == 0)
+		r = oci_layer_writer_finish(writer, ret_layer, err);
+	show_writer(engine, writer, NULL);
+	return r;
 }
 
 /* Only what is known in full, below included, gets its name on disk and in the cache. */
@@ -65,7 +85,7 @@ static void commit_run(void *arg)
 	if (ib_check_cancelled(&err) < 0 || write_layer(commit, &written, &err) < 0 ||
 	    publish(commit, &written, &err) < 0) {
 		ib_wrap(&err, "write layer");
-		exec_fail(engine, commit->line, commit->end_line, &err);
+		exec_fail(engine, commit->step, &err);
 	} else {
 		pthread_mutex_lock(&engine->lock);
 		commit->layer->diff_id = written.diff_id;
@@ -89,7 +109,6 @@ void exec_commit(struct exec_engine *engine, const struct plan_step *step, const
 	exec_stack_copy(engine, &commit->below, below);
 	commit->parent = builder_snapshot_ref(parent);
 	commit->layer = exec_layer_ref(engine, layer);
-	commit->line = step->line;
-	commit->end_line = step->end_line;
+	commit->step = step;
 	ib_pool_submit(engine->committers, commit_run, commit);
 }

@@ -15,6 +15,7 @@ struct exec_copier {
 	struct exec_upper *upper;
 	struct exec_file_queue *files;
 	struct exec_hardlinks links;
+	size_t links_settled;		/* in links.paths: what is before is there, and not on its way */
 	char *buffer;			/* of EXEC_COPY_BUFFER, for files that are copied at once */
 	char *dest_dir;			/* DEST, literal, once it is known to be a directory; NULL before */
 };

@@ -131,6 +131,7 @@ static int place(struct exec_copier *copier, const struct exec_item *item, struc
 
 	if (ib_check_cancelled(err) < 0 || find_dest(copier, &dest, err) < 0)
 		return -1;
+	exec_hardlinks_forget(&copier->links);	/* BuildKit links only within one directory that is copied */
 	if (copier->selection->copy->add && !item->inline_file && S_ISREG(item->st.st_mode))
 		archive = exec_archive_check(copier, item->path, err);
 	if (archive)

@@ -37,8 +37,10 @@ static int make_way(struct exec_copier *copier, const char *name, struct ib_err 
 
 	if (exec_upper_clear(copier->upper, name, &removed, err) < 0)
 		return -1;
-	if (removed)	/* what was removed may be what further names would be linked to */
+	if (removed) {	/* what was removed may be what further names would be linked to */
 		exec_hardlinks_forget(&copier->links);
+		copier->links_settled = 0;
+	}
 	return 0;
 }
 
@@ -100,9 +102,11 @@ static int link_again(struct exec_copier *copier, const char *path, const struct
 		exec_hardlinks_add(&copier->links, st, exec_upper_path(copier->upper), name);
 		return 0;
 	}
-	/* The first name may be on its way yet. */
-	if (exec_file_queue_drain(copier->files, err) < 0)
-		return -1;
+	if ((size_t)(other - copier->links.paths) >= copier->links_settled) {
+		if (exec_file_queue_drain(copier->files, err) < 0)
+			return -1;
+		copier->links_settled = copier->links.paths_len;
+	}
 	if (linkat(exec_upper_target(copier->upper)->upper_fd, other, to_fd(copier), name, 0) == 0)
 		return 1;
 	if (errno == EMLINK || errno == ENAMETOOLONG)
@@ -213,7 +217,8 @@ int exec_copy_tree(struct exec_copier *copier, const struct exec_item *item, str
 	if (exec_source_walk_new(copier->tree, item->path, &walk, err) < 0)
 		return -1;
 	while ((r = exec_source_walk_next(walk, &entry, err)) > 0) {
-		if (climb_to(copier, entry, &depth, err) < 0 || copy_entry(copier, entry, err) < 0)
+		if (ib_check_cancelled(err) < 0 || climb_to(copier, entry, &depth, err) < 0 ||
+		    copy_entry(copier, entry, err) < 0)
 			return -1;
 	}
 	exec_file_queue_moved(copier->files);

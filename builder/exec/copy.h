@@ -26,6 +26,11 @@ struct exec_tree {
 	const char *identity;	/* names this tree among those with a stat cache: its absolute path */
 };
 
+struct builder_context;
+
+/* A context as sources of COPY and ADD; borrows all of it. */
+struct exec_tree exec_context_tree(const struct builder_context *context);
+
 /* A file that stands in the Dockerfile itself. */
 struct exec_inline_file {
 	const char *name;
@@ -43,7 +48,7 @@ struct exec_copy {
 	const char *dest;	/* absolute (joined to WORKDIR), uncleaned: a trailing "/" or "/." matters */
 	const char *chown;	/* "user:group" or NULL */
 	const char *chmod;	/* octal or symbolic, or NULL */
-	int64_t now;		/* seconds: mtime of inline files */
+	int64_t now;		/* seconds: mtime of inline files and of directories that have to be created */
 };
 
 /* The sources found: links followed, wildcards expanded, in order. */
@@ -75,7 +80,8 @@ struct exec_target {
 	int upper_fd;			/* the new layer's directory */
 	struct oci_union *lower;	/* what it lies on; may have no layers, never NULL */
 	bool keep_owner, keep_devices;
-	void (*progress)(void *ctx, int64_t bytes);	/* content written so far; may be NULL */
+	/* Content written so far, told on the thread that copies; may be NULL. */
+	void (*progress)(void *ctx, int64_t bytes);
 	void *ctx;
 };
 

@@ -39,7 +39,6 @@ enum exec_stage_state { EXEC_IDLE, EXEC_DEMANDED, EXEC_RUNNING, EXEC_DONE };
 struct exec_stage {
 	struct exec_engine *engine;
 	const struct plan_stage *plan;
-	char *label;			/* "build " or "" in front of step counts */
 	bool exported;			/* its layers are in the result: they need blobs */
 
 	enum exec_stage_state state;	/* engine's lock */
@@ -52,6 +51,9 @@ struct exec_stage {
 	int from_step;			/* of FROM; 0: none is shown */
 	bool from_ended;
 };
+
+/* Two layers are compressed side by side at most: more would only share the same processors. */
+#define EXEC_COMMITTERS 2
 
 struct exec_engine {
 	struct exec_env env;
@@ -66,15 +68,17 @@ struct exec_engine {
 	struct builder_snapshots *snapshots;	/* opened when first needed, under snapshots_lock */
 	bool failed;
 	struct ib_err failure;
-	int failed_line, failed_end_line;
+	struct exec_place failed_at;
+	const struct oci_layer_writer *writers[EXEC_COMMITTERS];	/* of the layers being written; NULL: idle */
+	int64_t written;		/* bytes of the layers that are done */
 
 	pthread_mutex_t snapshots_lock;
 };
 
 /* engine.c */
 
-/* Record the first failure, stop everything. Takes what is in err. Returns -1. */
-int exec_fail(struct exec_engine *engine, int line, int end_line, struct ib_err *err);
+/* Record the first failure, stop everything. Takes what is in err; place may be NULL. Returns -1. */
+int exec_fail(struct exec_engine *engine, const struct exec_place *place, struct ib_err *err);
 bool exec_stopped(struct exec_engine *engine);
 
 /* The snapshots, opened. */

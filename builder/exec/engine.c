@@ -8,22 +8,19 @@
 
 #include "oci/base/poison.h"
 
-/* Two layers are compressed side by side at most: more would only share the same processors. */
-#define COMMITTERS 2
-
 void exec_result_done(struct exec_result *result)
 {
 	free(result->layers);
 	*result = (struct exec_result){0};
 }
 
-int exec_fail(struct exec_engine *engine, int line, int end_line, struct ib_err *err)
+int exec_fail(struct exec_engine *engine, const struct exec_place *place, struct ib_err *err)
 {
 	pthread_mutex_lock(&engine->lock);
 	if (!engine->failed) {
 		engine->failed = true;
-		engine->failed_line = line;
-		engine->failed_end_line = end_line;
+		if (place)
+			engine->failed_at = *place;
 		ib_err_move(&engine->failure, err);
 		ib_cancel();
 	}
@@ -127,7 +124,7 @@ int exec_engine_new(const struct exec_env *env, const struct plan *plan, const s
 	pthread_mutex_init(&engine->snapshots_lock, NULL);
 	pthread_cond_init(&engine->changed, NULL);
 	engine->compressors = ib_pool_new(env->threads ? env->threads : ib_processors());
-	engine->committers = ib_pool_new(COMMITTERS);
+	engine->committers = ib_pool_new(EXEC_COMMITTERS);
 	engine->stages = ib_calloc(plan->n_stages, sizeof *engine->stages);
 	for (size_t i = 0; i < plan->n_stages; i++) {
 		engine->stages[i].engine = engine;
@@ -192,8 +189,11 @@ static int probe_keys(struct exec_stage *stage, struct ib_err *err)
 		int r = exec_step_key(stage, i, &parent, &stage->keys[i], err);
 
 		if (r < 0) {
+			const struct plan_step *step = &stage->plan->steps[i];
+			const struct exec_place place = {step->line, step->end_line};
+
 			builder_progress_end(engine->env.progress, stage->progress_steps[i], err);
-			return exec_fail(engine, stage->plan->steps[i].line, stage->plan->steps[i].end_line, err);
+			return exec_fail(engine, &place, err);
 		}
 		if (r == 0)
 			return 0;
@@ -299,24 +299,72 @@ static void collect(struct exec_engine *engine, struct exec_result *result)
 		};
 }
 
-int exec_engine_run(struct exec_engine *engine, struct exec_result *ret_result, int *ret_line,
-		    int *ret_end_line, struct ib_err *err)
+/* Bytes of all layers so far. Called with the lock. */
+static int64_t written_bytes(const struct exec_engine *engine)
+{
+	int64_t bytes = engine->written;
+
+	for (size_t i = 0; i < EXEC_COMMITTERS; i++)
+		if (engine->writers[i])
+			bytes += oci_layer_writer_bytes(engine->writers[i]);
+	return bytes;
+}
+
+static bool stack_is_done(const struct exec_stack *stack)
+{
+	for (size_t i = 0; i < stack->n; i++)
+		if (!stack->v[i]->done)
+			return false;
+	return true;
+}
+
+/* Wait for the layers of the target, and show meanwhile how far they are. */
+static void wait_for_layers(struct exec_engine *engine, const struct exec_stack *stack)
+{
+	struct builder_progress *progress = engine->env.progress;
+	int step = 0;
+
+	pthread_mutex_lock(&engine->lock);
+	while (!engine->failed && !stack_is_done(stack)) {
+		int64_t bytes = written_bytes(engine);
+		struct timespec until;
+
+		pthread_mutex_unlock(&engine->lock);
+		if (!step) {
+			step = builder_progress_step(progress, "writing layers");
+			builder_progress_start(progress, step);
+		}
+		builder_progress_transfer(progress, step, "compressing", bytes, 0, false);
+		(void)clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += 250000000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		pthread_mutex_lock(&engine->lock);
+		if (!engine->failed && !stack_is_done(stack))
+			(void)pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
+	}
+	pthread_mutex_unlock(&engine->lock);
+	if (step)
+		builder_progress_end(progress, step, NULL);
+}
+
+int exec_engine_run(struct exec_engine *engine, struct exec_result *ret_result, struct exec_place *ret_place,
+		    struct ib_err *err)
 {
 	struct exec_stage *target = &engine->stages[engine->plan->target];
 
-	*ret_line = *ret_end_line = 0;
-	for (size_t i = 0; i <= engine->plan->target && !engine->failed; i++)
+	*ret_place = (struct exec_place){0};
+	for (size_t i = 0; i <= engine->plan->target && !exec_stopped(engine); i++)
 		if (engine->plan->stages[i].needed && probe_keys(&engine->stages[i], err) < 0)
 			break;
-	if (!engine->failed) {
+	if (!exec_stopped(engine)) {
 		demand(engine);
 		run_all(engine);
 	}
-	if (!engine->failed)
-		(void)exec_stack_wait(engine, &target->stack, err);	/* its failure is engine->failed */
-	if (engine->failed) {
-		*ret_line = engine->failed_line;
-		*ret_end_line = engine->failed_end_line;
+	if (!exec_stopped(engine))
+		wait_for_layers(engine, &target->stack);
+	if (exec_stopped(engine)) {
+		*ret_place = engine->failed_at;	/* set once, with failed: no lock */
 		ib_err_move(err, &engine->failure);
 		return -1;
 	}

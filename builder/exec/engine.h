@@ -59,12 +59,14 @@ int exec_engine_new(const struct exec_env *env, const struct plan *plan, const s
 void exec_engine_free(struct exec_engine *engine);
 IB_DEFINE_FREE(exec_engine);
 
-/*
- * Do all that the target needs. After a failure everything else is stopped; *ret_line and *ret_end_line are
- * the instruction at fault (0: none).
- */
-int exec_engine_run(struct exec_engine *engine, struct exec_result *ret_result, int *ret_line,
-		    int *ret_end_line, struct ib_err *err);
+/* Where a build failed: the instruction's lines; 0: none. */
+struct exec_place {
+	int line, end_line;
+};
+
+/* Do all that the target needs. After a failure everything else is stopped; *ret_place is the cause's. */
+int exec_engine_run(struct exec_engine *engine, struct exec_result *ret_result, struct exec_place *ret_place,
+		    struct ib_err *err);
 
 /* The target's files, once it ran: unpacked if need be. The caller's. */
 int exec_engine_tree(struct exec_engine *engine, struct oci_union **ret_union, struct ib_err *err);

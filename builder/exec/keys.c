@@ -134,13 +134,17 @@ static int context_key(struct exec_stage *stage, size_t index, const struct buil
 static bool alias_key(const struct exec_stage *stage, size_t index, const struct builder_key *parent,
 		      struct builder_key *ret_key)
 {
-	const struct exec_engine *engine = stage->engine;
+	struct exec_engine *engine = stage->engine;
 	const struct plan_step *step = &stage->plan->steps[index];
 	const struct exec_stage *from = &engine->stages[step->from_stage];
 	struct oci_chain_id chain = {0};
 	struct builder_key_maker *maker;
+	bool complete;
 
-	if (step->from == PLAN_FROM_STAGE && !from->key_complete)
+	pthread_mutex_lock(&engine->lock);
+	complete = from->key_complete;
+	pthread_mutex_unlock(&engine->lock);
+	if (step->from == PLAN_FROM_STAGE && !complete)
 		return false;
 	maker = copy_start(stage, step, "copy-from", parent);
 	if (step->from == PLAN_FROM_STAGE) {

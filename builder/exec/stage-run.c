@@ -185,21 +185,19 @@ static int run_step(struct exec_stage *stage, size_t index, const struct builder
 	return r;
 }
 
-static int run_steps(struct exec_stage *stage, int *ret_line, int *ret_end_line, struct ib_err *err)
+static int run_steps(struct exec_stage *stage, struct exec_place *ret_place, struct ib_err *err)
 {
 	struct exec_engine *engine = stage->engine;
 	struct builder_key parent;
 
-	*ret_line = stage->plan->from->line;
-	*ret_end_line = stage->plan->from->end_line;
+	*ret_place = (struct exec_place){stage->plan->from->line, stage->plan->from->end_line};
 	if (start_stack(stage, err) < 0)
 		return -1;
 	if (!stage->keys)
 		stage->keys = ib_calloc(stage->plan->n_steps, sizeof *stage->keys);
 	parent = stage->base_key;
 	for (size_t i = 0; i < stage->plan->n_steps; i++) {
-		*ret_line = stage->plan->steps[i].line;
-		*ret_end_line = stage->plan->steps[i].end_line;
+		*ret_place = (struct exec_place){stage->plan->steps[i].line, stage->plan->steps[i].end_line};
 		if (ib_check_cancelled(err) < 0)
 			return -1;
 		if (run_step(stage, i, &parent, err) < 0) {
@@ -215,13 +213,13 @@ void exec_stage_run(struct exec_stage *stage)
 {
 	struct exec_engine *engine = stage->engine;
 	ib_autoerr err = {0};
-	int line, end_line;
-	int r = run_steps(stage, &line, &end_line, &err);
+	struct exec_place place;
+	int r = run_steps(stage, &place, &err);
 
 	if (r == 0)
 		end_from(stage, true);
 	if (r < 0) {
-		exec_fail(engine, line, end_line, &err);
+		exec_fail(engine, &place, &err);
 		return;
 	}
 	pthread_mutex_lock(&engine->lock);

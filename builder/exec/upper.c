@@ -156,7 +156,7 @@ static int open_existing(const struct exec_upper *upper, int dirfd, const char *
 
 static int open_root(struct exec_upper *upper, struct ib_err *err)
 {
-	struct exec_dir *dir;
+	struct exec_dir *dir = NULL;
 	struct stat st;
 
 	if (fstat(upper->target.upper_fd, &st) < 0)
@@ -277,7 +277,7 @@ int exec_upper_down(struct exec_upper *upper, const char *name, const struct exe
 		    struct ib_err *err)
 {
 	struct exec_metadata meta = *made;
-	struct exec_dir *dir;
+	struct exec_dir *dir = NULL;
 	struct stat own, low;
 	int has_own = stat_own(upper, name, &own, err), has_low;
 

@@ -1,7 +1,8 @@
-/* type=oci, type=docker with dest. */
+/* type=oci, type=docker: archives, into a file or into a Docker engine. */
 #include "oci/archive.h"
 
 #include "builder/output/output.h"
+#include "registry/docker-engine.h"
 
 #include "oci/base/poison.h"
 
@@ -39,4 +40,15 @@ int builder_export_archive(const struct builder_output *output, const struct bui
 	if (output->directory)
 		return oci_layout_export(export->store, &w.image, 1, output->dest, err);
 	return builder_output_file(output->dest, write_archive, &w, err);
+}
+
+int builder_export_engine(const struct builder_export *export, struct ib_err *err)
+{
+	const struct oci_archive_image image = {
+		.desc = export->manifest,
+		.names = (const char *const *)export->names.v,
+		.n_names = export->names.n,
+	};
+
+	return registry_engine_load(export->store, &image, err);
 }

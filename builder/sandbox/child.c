@@ -92,8 +92,8 @@ static int set_ids(const struct sandbox_child *child, const struct sandbox_spec 
 	bool single = child->prepared->single_id;
 
 	/* /dev/stdout and its like are opened anew by some programs, which must be theirs for that. */
-	(void)fchown(child->stdout_fd, spec->uid, spec->gid);
-	(void)fchown(child->stderr_fd, spec->uid, spec->gid);
+	(void)!fchown(child->stdout_fd, spec->uid, spec->gid);
+	(void)!fchown(child->stderr_fd, spec->uid, spec->gid);
 	/* With one id the kernel refuses setgroups() to everybody; the groups are those of the caller then. */
 	if (!single && setgroups(spec->n_groups, spec->groups) < 0)
 		return ib_fail_sys(err, errno, "set supplementary groups");

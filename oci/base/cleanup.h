@@ -54,8 +54,9 @@ static inline void ib_closep(int *fd)
 /* The value of the pointer *pp, which becomes NULL: the caller of the enclosing function owns it now. */
 #define ib_steal_ptr(pp) \
 	__extension__({ \
-		__typeof__(*(pp)) stolen_ = *(pp); \
-		*(pp) = NULL; \
+		__typeof__(pp) from_ = (pp); \
+		__typeof__(*from_) stolen_ = *from_; \
+		*from_ = NULL; \
 		stolen_; \
 	})
 

@@ -52,7 +52,7 @@ static void a_directory_is_a_tree_of_the_context_kind(void **state)
 {
 	const struct files *f = *state;
 	IB_CLEANUP(builder_context_freep) struct builder_context *context = open_context(f, NULL);
-	struct exec_tree tree = builder_context_tree(context);
+	struct exec_tree tree = exec_context_tree(context);
 	ib_autofree char *real = realpath(f->path, NULL), *want = ib_asprintf("%s/ctx", real);
 	ib_autoerr err = {0};
 	struct stat st;

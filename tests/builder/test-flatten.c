@@ -1,6 +1,7 @@
 /* Layers copied into one tree, and what was done to that turned into a layer again. */
 #include "tests/builder/files.h"
 
+#include <sys/resource.h>
 #include <sys/xattr.h>
 
 #include "builder/snapshot/flatten.h"
@@ -262,42 +263,45 @@ static void removal_shows_in_the_stack(void **state)
 	capture_and_compare(f);
 }
 
+#define DEEP 300
+#define DEEP_NAME "a-name-of-sixty-bytes-so-that-the-path-becomes-very-long-in-all"
+
+/* The bottom of the deep tree in dir; the caller's. */
+static int go_deep(int dir, bool make)
+{
+	int at = fcntl(dir, F_DUPFD_CLOEXEC, 3);
+
+	for (int i = 0; i < DEEP; i++) {
+		int next;
+
+		if (make)
+			assert_int_equal(mkdirat(at, DEEP_NAME, 0755), 0);
+		next = openat(at, DEEP_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		assert_true(next >= 0);
+		(void)close(at);
+		at = next;
+	}
+	return at;
+}
+
 static void deep_trees_cost_no_descriptors(void **state)
 {
 	struct fixture *f = *state;
-	int at = fcntl(f->lower[0]->fd, F_DUPFD_CLOEXEC, 3);
+	struct rlimit before, few = {.rlim_cur = 256};	/* two walks hold 96 each */
+	int at = go_deep(f->lower[0]->fd, true);
 
-	for (int i = 0; i < 1500; i++) {	/* RLIMIT_NOFILE is 1024; the path is 9,000 bytes long */
-		int next;
-
-		assert_int_equal(mkdirat(at, "deeper", 0755), 0);
-		next = openat(at, "deeper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		assert_true(next >= 0);
-		(void)close(at);
-		at = next;
-	}
 	files_make(at, "f 644 0:0 1 bottom B\n");
 	(void)close(at);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few.rlim_max = before.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
 	flatten(f);
-	at = fcntl(f->full, F_DUPFD_CLOEXEC, 3);
-	for (int i = 0; i < 1500; i++) {
-		int next = openat(at, "deeper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-		assert_true(next >= 0);
-		(void)close(at);
-		at = next;
-	}
+	at = go_deep(f->full, false);
 	files_make(at, "f 644 0:0 1 bottom changed\n");
 	(void)close(at);
 	capture(f);
-	at = fcntl(f->upper, F_DUPFD_CLOEXEC, 3);
-	for (int i = 0; i < 1500; i++) {
-		int next = openat(at, "deeper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-		assert_true(next >= 0);
-		(void)close(at);
-		at = next;
-	}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	at = go_deep(f->upper, false);
 	assert_int_equal(faccessat(at, "bottom", F_OK, 0), 0);
 	(void)close(at);
 }

@@ -25,11 +25,11 @@ struct owner {
 static int run(void *batch, struct ib_err *err)
 {
 	struct job *job = batch;
-	volatile unsigned int work = 0;
+	volatile int work = 0;
 
 	/* Early jobs take longer, so that threads finish out of order. */
-	for (int i = 0; i < (200 - job->number) * 2000; i++)
-		work += (unsigned int)i;
+	while (work < (200 - job->number) * 2000)
+		work = work + 1;
 	job->result = job->number * job->number;
 	return job->fails ? ib_fail(err, IB_IO, "job %d", job->number) : 0;
 }

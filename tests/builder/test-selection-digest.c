@@ -131,8 +131,10 @@ static void what_does_not_count_leaves_the_digest(void **state)
 static void owners_count_for_a_stage(void **state)
 {
 	(void)state;
-	if (geteuid() != 0)
+	if (geteuid() != 0) {
+		print_message("skipped: needs root\n");
 		skip();
+	}
 	assert_true(differ("f 644 0:0 1 a A\n", "f 644 7:0 1 a A\n", true));
 	assert_true(differ("f 644 0:0 1 a A\n", "f 644 0:7 1 a A\n", true));
 	assert_false(differ("f 644 7:7 1 a A\n", "f 644 7:7 5 a A\n", true));
@@ -164,8 +166,10 @@ static void capabilities_count_for_a_stage(void **state)
 static void a_device_counts_by_its_number(void **state)
 {
 	(void)state;
-	if (geteuid() != 0)
+	if (geteuid() != 0) {
+		print_message("skipped: needs root\n");
 		skip();
+	}
 	assert_true(differ("c 644 0:0 1 a 1,3\n", "c 644 0:0 1 a 1,5\n", false));
 }
 
@@ -322,7 +326,6 @@ static void files_too_young_to_be_trusted_are_read_again(void **state)
 
 static char *cache_file(const struct fixture *f)
 {
-	ib_autofree char *command = NULL;
 	IB_CLEANUP(oci_union_freep) struct oci_union *u = NULL;
 	IB_CLEANUP(oci_union_walk_freep) struct oci_union_walk *walk = NULL;
 	const struct oci_walk_entry *e;
@@ -427,12 +430,33 @@ static void expect_unreadable(const struct fixture *f)
 	assert_true(ib_starts(err.text, "read '/d/a': "));
 }
 
+static void every_chunk_of_a_large_file_counts(void **state)
+{
+	struct fixture *f = *state;
+	static const off_t places[] = {0, (8 << 20) - 1, 8 << 20, 19999999};
+	struct oci_digest seen[5];
+	ib_autoclose int fd = -1;
+
+	files_make(f->context, "f 644 0:0 1 large %20000000\n");
+	fd = openat(f->context, "large", O_WRONLY | O_CLOEXEC);
+	seen[4] = digest(f, ".");
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(pwrite(fd, "x", 1, places[i]), 1);
+		seen[i] = digest(f, ".");
+		for (size_t k = 0; k < i; k++)
+			assert_false(oci_digest_equal(&seen[k], &seen[i]));
+		assert_false(oci_digest_equal(&seen[4], &seen[i]));
+	}
+}
+
 static void a_file_that_cannot_be_read_is_an_error(void **state)
 {
 	const struct fixture *f = *state;
 
-	if (geteuid() == 0)
+	if (geteuid() == 0) {
+		print_message("skipped: root reads every file\n");
 		skip();
+	}
 	files_make(f->context, "d 755 0:0 1 d\nf 0 0:0 1 d/a A\n");
 	expect_unreadable(f);
 }
@@ -458,6 +482,7 @@ int main(void)
 		ROW(a_cache_that_cannot_be_written_is_no_error),
 		ROW(the_order_of_names_around_a_slash_fits_the_cache),
 		ROW(many_files_and_chunks_give_one_digest_every_time),
+		ROW(every_chunk_of_a_large_file_counts),
 		ROW(a_file_that_cannot_be_read_is_an_error),
 	};
 

@@ -10,6 +10,7 @@ A case is a directory below cases/: a Dockerfile and the files of its context, a
     peer        buildkit (the default), buildah, or none; then there is
     expect      what is expected (lib/expect.py), with or without a peer
     fails       the build must fail, with the peer too; each line is a regular expression found in what imgbuild says
+    refused     imgbuild does not build this yet and must say so in these words; the rest waits until it does
 Files of a context have mode 644 or 755, and an mtime of 2001 unless setup.sh chose another.
 
 imgbuild is $IMGBUILD (default: build/builder/imgbuild). The harness looks at itself with another subject: buildkit is
@@ -34,7 +35,7 @@ from pathlib import Path
 from lib import bases, compare, expect, layout, peers
 
 HERE = Path(__file__).resolve().parent
-HARNESS_FILES = {'args', 'setup.sh', 'peer', 'expect', 'fails', 'http'}
+HARNESS_FILES = {'args', 'setup.sh', 'peer', 'expect', 'fails', 'refused', 'http'}
 
 
 class Base:
@@ -65,7 +66,7 @@ class Tool:
     def learn_base(self, name):
         context = Path(tempfile.mkdtemp(dir=self.top / 'contexts'))
         (context / 'Dockerfile').write_text(f'FROM {name}\n')
-        tag = f'e2e/base-{name}'
+        tag = f'e2e/base:{len(self.bases)}'
         self.builder.build(context, [], tag)
         self.bases.append(Base(self.exported(tag, layout.read_config)[1]))
 
@@ -111,6 +112,7 @@ class Bench:
         self.registry.push(image, 'base/busybox:1')
         for tool in self.tools.values():
             tool.learn_base('busybox:test')
+        self.subject.learn_base(f'{self.registry.host}/base/busybox:1')     # the same tree, but not the same layer
 
     def import_debian(self):
         """Only as a stage to copy from: exporting it takes too long to do it for every tool."""
@@ -164,8 +166,10 @@ class Case:
         self.prepare()
         try:
             args, began = self.args(), int(time.time())
+            if self.text('refused') and self.bench.imgbuild:
+                return self.run_failing(args, 'refused', [])
             if self.text('fails'):
-                return self.run_failing(args)
+                return self.run_failing(args, 'fails', [self.bench.tools[self.peer]] if self.peer != 'none' else [])
             if self.peer == 'none':
                 return self.expectations(self.build(self.bench.subject, args))
             return self.run_compared(args, began)
@@ -174,15 +178,15 @@ class Case:
                 peer.stop()
             shutil.rmtree(self.context, ignore_errors=True)
 
-    def run_failing(self, args):
+    def run_failing(self, args, file, others):
         problems = []
-        for tool in [self.bench.subject] + ([self.bench.tools[self.peer]] if self.peer != 'none' else []):
+        for tool in [self.bench.subject, *others]:
             name = type(tool.builder).__name__
             try:
                 tool.builder.build(self.context, args, f'e2e/{self.name}:1')
-                problems.append(f'{name} did not fail')
+                problems.append(f'{name} did not fail, as the file {file} expects')
             except peers.Failure as failure:
-                wanted = self.text('fails').splitlines() if tool.builder is self.bench.imgbuild else []
+                wanted = self.text(file).splitlines() if tool.builder is self.bench.imgbuild else []
                 problems += [f'{name} does not say {pattern!r}: {failure}' for pattern in wanted
                              if not re.search(pattern, str(failure))]
         return problems

@@ -29,7 +29,8 @@ ROOMS = {
 
 # Folders on one line don't know each other; each knows the lines above its own.
 BUILDER = [
-    {'dockerfile', 'context', 'progress'},  # text, patterns, events
+    {'dockerfile', 'progress'},             # text; events
+    {'context'},                            # patterns and directories
     {'snapshot', 'sandbox'},                # root filesystems; processes inside them
     {'plan'},                               # instructions -> stages and steps
     {'cache'},                              # keys of steps, and what they gave before
@@ -43,13 +44,16 @@ LIBRARIES = {
     'yajl/': {'oci/base'},
     'openssl/': {'oci', 'registry', 'builder'},
     'zlib.h': {'oci'},
+    'lzma.h': {'oci'},
+    'bzlib.h': {'oci'},
     'zstd.h': {'oci'},
+    'lzma.h': {'oci'},
+    'bzlib.h': {'oci'},
     'libdeflate.h': {'oci'},
     'isa-l': {'oci'},
     'igzip_lib.h': {'oci'},
     'crc.h': {'oci'},
-    'archive': {'oci', 'builder'},
-    'curl/': {'registry'},
+    'curl/': {'registry', 'builder'},
     'sqlite3.h': {'builder'},
     'seccomp.h': {'builder'},
     'microhttpd.h': {'builder'},
@@ -62,7 +66,7 @@ LIBRARIES = {
 
 # What the C library and the kernel headers of Linux bring; any other <header> must be in LIBRARIES.
 SYSTEM = re.compile(r'^((sys|linux|net|netinet|arpa|asm|bits)/[\w./-]+|[a-z_0-9]+)\.h$')
-THIRD_PARTY_ONE_WORD = {'cmocka.h', 'git2.h', 'lzma.h', 'bzlib.h', 'jansson.h', 'ev.h', 'uv.h'}
+THIRD_PARTY_ONE_WORD = {'cmocka.h', 'git2.h', 'jansson.h', 'ev.h', 'uv.h'}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 
 
@@ -138,6 +142,7 @@ def self_test(root):
         ('templates/x.c', '#include "oci/digest.h"\n'),
         ('registry/x.c', '#include "builder/progress/progress.h"\n'),
         ('builder/progress/x.c', '#include "builder/dockerfile/dockerfile.h"\n'),
+        ('builder/dockerfile/x.c', '#include "builder/context/pattern.h"\n'),
         ('builder/dockerfile/x.c', '  #  include "builder/snapshot/snapshot.h"\n'),
         ('builder/plan/x.c', '#include "progress.h"\n'),
         ('builder/unheard-of/x.c', '#include "builder/progress/progress.h"\n'),

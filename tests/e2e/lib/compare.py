@@ -7,7 +7,7 @@ Allowed differences
   parents  Which unchanged directories a layer repeats before a changed entry. The effect on the tree is nil.
   opaque   A directory that was removed and made anew: an opaque marker, or a whiteout for each name that vanished.
            Layers are compared by what they take away. What an opaque layer has to repeat unchanged may be missing.
-  buildah  Where buildah is the peer: how many layers there are, and what history says.
+  buildah  Where buildah is the peer: how many layers there are, what history says, the label with its version.
   base     History and layers of the base image: each tool imports it in its own way.
   xattrs   Other than security.capability: builders do not store them.
   wording  History text of EXPOSE and HEALTHCHECK prints a data structure of whatever version of Go's libraries the
@@ -106,11 +106,18 @@ def own_history(image, base):
              'empty_layer': entry.get('empty_layer', False)} for entry in (image.config.get('history') or [])[base:]]
 
 
+def own_config(image):
+    config = dict(image.config.get('config') or {})
+    labels = {key: value for key, value in (config.get('Labels') or {}).items() if key != 'io.buildah.version'} \
+        if isinstance(config.get('Labels'), dict) else config.get('Labels')
+    return {**config, 'Labels': labels}
+
+
 def config_differences(mine, theirs):
     for name in ('architecture', 'os', 'author'):
         if mine.config.get(name) != theirs.config.get(name):
             yield f'{name} is {mine.config.get(name)!r}, peer has {theirs.config.get(name)!r}'
-    a, b = mine.config.get('config') or {}, theirs.config.get('config') or {}
+    a, b = own_config(mine), own_config(theirs)
     for name in TEXT_FIELDS:
         if (a.get(name) or None) != (b.get(name) or None):
             yield f'{name} is {a.get(name)!r}, peer has {b.get(name)!r}'

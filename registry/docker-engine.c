@@ -1,4 +1,5 @@
-/* --load: into a Docker engine, through its socket (Docker Engine API, POST /images/load). */
+#include "registry/docker-engine.h"
+
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -6,7 +7,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "builder/output/output.h"
 #include "oci/archive.h"
 #include "oci/base/alloc.h"
 #include "oci/base/fd.h"
@@ -27,7 +27,7 @@ static int socket_path(char **ret_path, struct ib_err *err)
 		return 0;
 	}
 	if (!ib_starts(host, "unix://"))
-		return ib_fail(err, IB_UNSUPPORTED, "--load speaks to a Docker engine on a Unix socket only; "
+		return ib_fail(err, IB_UNSUPPORTED, "images are loaded into a Docker engine on a Unix socket only; "
 			       "DOCKER_HOST says otherwise");
 	*ret_path = ib_strdup(host + strlen("unix://"));
 	return 0;
@@ -35,7 +35,8 @@ static int socket_path(char **ret_path, struct ib_err *err)
 
 /* The archive is written by a thread into one end of a socket pair; curl reads the other. */
 struct feeding {
-	const struct builder_export *export;
+	struct oci_store *store;
+	const struct oci_archive_image *image;
 	int fd;
 	struct ib_err err;
 	bool failed;
@@ -63,14 +64,8 @@ static int feed_bytes(void *ctx, const void *bytes, size_t n, struct ib_err *err
 static void *feed(void *arg)
 {
 	struct feeding *feeding = arg;
-	const struct builder_export *export = feeding->export;
-	struct oci_archive_image image = {
-		.desc = export->manifest,
-		.names = (const char *const *)export->names.v,
-		.n_names = export->names.n,
-	};
 
-	feeding->failed = oci_archive_export(export->store, &image, 1, true, feed_bytes, feeding,
+	feeding->failed = oci_archive_export(feeding->store, feeding->image, 1, true, feed_bytes, feeding,
 					     &feeding->err) < 0;
 	(void)shutdown(feeding->fd, SHUT_WR);	/* the reader sees the end */
 	return NULL;
@@ -134,9 +129,9 @@ static CURLcode post(CURL *curl, const char *path, int fd, struct ib_str *answer
 	return rc;
 }
 
-int builder_export_engine(const struct builder_export *export, struct ib_err *err)
+int registry_engine_load(struct oci_store *store, const struct oci_archive_image *image, struct ib_err *err)
 {
-	struct feeding feeding = {.export = export};
+	struct feeding feeding = {.store = store, .image = image};
 	ib_autofree char *path = NULL;
 	ib_autostr answer = IB_STR(ANSWER_MAX);
 	pthread_t thread;
