@@ -12,7 +12,7 @@ struct commit {
 	struct exec_stack below;
 	struct builder_snapshot *parent;
 	struct exec_layer *layer;
-	const struct plan_step *step;	/* that made it */
+	struct exec_place place;	/* of the step that made it */
 };
 
 /* Show a writer to whoever waits for layers, or take it away again. */
@@ -85,7 +85,7 @@ static void commit_run(void *arg)
 	if (ib_check_cancelled(&err) < 0 || write_layer(commit, &written, &err) < 0 ||
 	    publish(commit, &written, &err) < 0) {
 		ib_wrap(&err, "write layer");
-		exec_fail(engine, commit->step, &err);
+		exec_fail(engine, &commit->place, &err);
 	} else {
 		pthread_mutex_lock(&engine->lock);
 		commit->layer->diff_id = written.diff_id;
@@ -109,6 +109,6 @@ void exec_commit(struct exec_engine *engine, const struct plan_step *step, const
 	exec_stack_copy(engine, &commit->below, below);
 	commit->parent = builder_snapshot_ref(parent);
 	commit->layer = exec_layer_ref(engine, layer);
-	commit->step = step;
+	commit->place = (struct exec_place){step->line, step->end_line};
 	ib_pool_submit(engine->committers, commit_run, commit);
 }
