@@ -156,6 +156,8 @@ class Bench:
         else:
             path.write_text(content)
         path.chmod(mode)
+        if self.user:
+            os.chown(path, *self.user)
         os.utime(path, (MTIME, MTIME))
         return path
 
