@@ -80,8 +80,10 @@ int apply_content(struct apply *a, struct oci_tar_reader *tar, int fd, int64_t s
 		if (write_piece(&out, bytes, n, offset, err) < 0)
 			return -1;
 	}
-	if (got < 0)
+	if (got < 0) {
+		a->named = true;	/* by the reader */
 		return -1;
+	}
 	if (out.end < size && ftruncate(fd, size) < 0)
 		return ib_fail_sys(err, errno, "set size");
 	return 0;

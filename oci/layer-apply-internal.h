@@ -54,6 +54,7 @@ struct apply_record {
 };
 
 struct apply {
+	bool named;		/* the failure has the entry's name in front already */
 	const struct oci_apply_options *options;
 	struct oci_apply_result result;
 	bool overlay;		/* the target is one layer of an overlay */

@@ -37,7 +37,7 @@ static int apply_all(struct apply *a, struct oci_tar_reader *tar, struct ib_err 
 		if (apply_one(a, tar, e, err) < 0) {
 			ib_autofree char *shown = ib_printable(e->name, 256);
 
-			return ib_wrap(err, "'%s'", shown);
+			return a->named ? -1 : ib_wrap(err, "'%s'", shown);
 		}
 	}
 	return got < 0 ? -1 : apply_dirs_flush(a, err);

@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "oci/base/alloc.h"
 #include "oci/base/fd.h"
+#include "oci/base/pool.h"
 #include "oci/base/str.h"
 #include "oci/store.h"
 
@@ -50,20 +53,37 @@ int oci_reader_drain(struct oci_reader *reader, struct ib_err *err)
 	return r < 0 ? -1 : 0;
 }
 
+#define WAIT_STEP_MS 100	/* how late an interrupt may be noticed */
+
 struct file_reader {
 	struct oci_reader base;
 	int fd;
+	bool waits;	/* a pipe or a terminal: bytes come when somebody sends them, or never */
 	char *name;
 };
+
+/* The thread that reads need not be the one that signals wake, so it looks for itself. */
+static int wait_for_bytes(const struct file_reader *r, struct ib_err *err)
+{
+	struct pollfd pollfd = {.fd = r->fd, .events = POLLIN};
+
+	do {
+		if (ib_check_cancelled(err) < 0)
+			return -1;
+	} while (poll(&pollfd, 1, WAIT_STEP_MS) <= 0);
+	return 0;
+}
 
 static ssize_t file_read(struct oci_reader *base, void *buf, size_t n, struct ib_err *err)
 {
 	struct file_reader *r = (struct file_reader *)base;
 	ssize_t got;
 
-	do
+	do {
+		if (r->waits && wait_for_bytes(r, err) < 0)
+			return -1;
 		got = read(r->fd, buf, n);
-	while (got < 0 && errno == EINTR);
+	} while (got < 0 && errno == EINTR);
 	return got < 0 ? ib_fail_sys(err, errno, "read %s", r->name) : got;
 }
 
@@ -80,9 +100,11 @@ struct oci_reader *oci_file_reader_new(int take_fd, const char *name)
 {
 	static const struct oci_reader_ops ops = {file_read, file_free};
 	struct file_reader *r = ib_new(struct file_reader);
+	struct stat st;
 
 	r->base.ops = &ops;
 	r->fd = take_fd;
+	r->waits = fstat(take_fd, &st) < 0 || !S_ISREG(st.st_mode);
 	r->name = ib_printable(name, 256);
 	return &r->base;
 }

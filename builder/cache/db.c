@@ -129,6 +129,8 @@ int builder_db_open(const char *path, struct builder_db **ret_db, struct ib_err 
 	if (rc != SQLITE_OK) {
 		ib_fail(err, rc == SQLITE_FULL ? IB_NOSPACE : IB_IO, "open %s: %s", path,
 			handle ? sqlite3_errmsg(handle) : sqlite3_errstr(rc));
+		if (err->code != IB_NOSPACE)
+			ib_err_hint(err, "; it is only a cache and may be deleted");
 		close_handle(&handle);
 		return -1;
 	}

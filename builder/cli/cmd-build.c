@@ -239,6 +239,14 @@ static void options_done(struct builder_build_options *o)
 	oci_platform_done(&o->platform);
 }
 
+static void warn_of_one_id(struct builder_progress *progress, const char *reason)
+{
+	ib_autofree char *text = ib_asprintf("%s; every file will belong to root, and changing owners has no effect",
+					     reason ? reason : "there is one id only");
+
+	builder_progress_warning(progress, 0, text);
+}
+
 /* The store, the launcher and the progress stream; the launcher comes before any thread. */
 static int build_in(const struct given *g, const struct builder_build_options *options,
 		    struct builder_build_result *result, struct ib_err *err)
@@ -260,8 +268,8 @@ static int build_in(const struct given *g, const struct builder_build_options *o
 	if (cli_store_open(g->root, &store, err) < 0)
 		return -1;
 	progress = builder_progress_new(mode, STDERR_FILENO);
-	if (privilege == SANDBOX_SINGLE_ID && reason)
-		builder_progress_warning(progress, 0, reason);
+	if (privilege == SANDBOX_SINGLE_ID)
+		warn_of_one_id(progress, reason);
 	env = (struct builder_build_env){
 		.store = store,
 		.progress = progress,

@@ -111,7 +111,7 @@ int main(int argc, char **argv)
 	open_standard_files();
 	(void)umask(0);	/* modes are given where files are made; RUN has its own umask */
 	handle_signals();
-	if (dispatch(argc, argv, &err) == 0)
+	if (dispatch(argc, argv, &err) == 0 && cli_flush(&err) == 0)
 		return 0;
 	(void)fflush(stdout);	/* the failure that counts is in err */
 	if (interrupts || err.code == IB_CANCELLED) {

@@ -12,6 +12,7 @@ struct commit {
 	struct exec_stack below;
 	struct builder_snapshot *parent;
 	struct exec_layer *layer;
+	struct exec_place place;	/* of the step that made it */
 };
 
 /* Show a writer to whoever waits for layers, or take it away again. */
@@ -84,7 +85,7 @@ static void commit_run(void *arg)
 	if (ib_check_cancelled(&err) < 0 || write_layer(commit, &written, &err) < 0 ||
 	    publish(commit, &written, &err) < 0) {
 		ib_wrap(&err, "write layer");
-		exec_fail(engine, NULL, &err);
+		exec_fail(engine, &commit->place, &err);
 	} else {
 		pthread_mutex_lock(&engine->lock);
 		commit->layer->diff_id = written.diff_id;
@@ -99,8 +100,8 @@ static void commit_run(void *arg)
 	free(commit);
 }
 
-void exec_commit(struct exec_engine *engine, const struct exec_stack *below, struct builder_snapshot *parent,
-		 struct exec_layer *layer)
+void exec_commit(struct exec_engine *engine, const struct plan_step *step, const struct exec_stack *below,
+		 struct builder_snapshot *parent, struct exec_layer *layer)
 {
 	struct commit *commit = ib_new(struct commit);
 
@@ -108,5 +109,6 @@ void exec_commit(struct exec_engine *engine, const struct exec_stack *below, str
 	exec_stack_copy(engine, &commit->below, below);
 	commit->parent = builder_snapshot_ref(parent);
 	commit->layer = exec_layer_ref(engine, layer);
+	commit->place = (struct exec_place){step->line, step->end_line};
 	ib_pool_submit(engine->committers, commit_run, commit);
 }

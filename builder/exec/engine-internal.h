@@ -150,7 +150,7 @@ int exec_run_step(struct exec_stage *stage, const struct plan_step *step, int pr
 		  struct builder_snapshot *parent, struct builder_snapshot *upper, struct ib_err *err);
 
 /* commit.c: write the layer of a step in the background; layer is done afterwards. */
-void exec_commit(struct exec_engine *engine, const struct exec_stack *below, struct builder_snapshot *parent,
-		 struct exec_layer *layer);
+void exec_commit(struct exec_engine *engine, const struct plan_step *step, const struct exec_stack *below,
+		 struct builder_snapshot *parent, struct exec_layer *layer);
 
 #endif

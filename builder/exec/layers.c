@@ -147,6 +147,21 @@ static void unpack_progress(void *ctx, size_t index, int64_t bytes, bool done)
 	builder_progress_transfer(source->engine->env.progress, source->progress_step, id, bytes, 0, done);
 }
 
+/* A blob that came out of the store and can't be unpacked was damaged there: nothing else lets it in. */
+static int hint_of_damage(const struct exec_engine *engine, const struct exec_stack *stack, struct ib_err *err)
+{
+	if (err->code != IB_INVALID && err->code != IB_MISMATCH)
+		return -1;
+	for (size_t i = 0; i < stack->n; i++) {
+		const struct exec_layer *layer = stack->v[i];
+		const struct oci_descriptor *desc = layer->image ? exec_image_layer(layer->image, layer->image_layer) : NULL;
+
+		if (desc && !oci_store_has(engine->env.store, &desc->digest, desc->size))
+			return -1;	/* it was on its way from a registry */
+	}
+	return ib_err_hint(err, "; the store is damaged: `imgbuild rmi` the image, `imgbuild prune --all`, and get it anew");
+}
+
 static int unpack(struct exec_engine *engine, struct exec_stack *stack, int progress_step,
 		  struct builder_snapshot **ret_snapshot, struct ib_err *err)
 {
@@ -167,7 +182,9 @@ static int unpack(struct exec_engine *engine, struct exec_stack *stack, int prog
 		diff_ids[i] = stack->v[i]->diff_id;
 	if (exec_snapshots(engine, &snapshots, err) < 0)
 		return -1;
-	return builder_snapshot_unpack(snapshots, &request, ret_snapshot, err);
+	if (builder_snapshot_unpack(snapshots, &request, ret_snapshot, err) < 0)
+		return hint_of_damage(engine, stack, err);
+	return 0;
 }
 
 /* The top layer's snapshot, if somebody has it open already. */

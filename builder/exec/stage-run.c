@@ -139,7 +139,7 @@ static int make(struct exec_stage *stage, size_t index, struct exec_sources *sou
 	layer->made = true;
 	pthread_cond_broadcast(&engine->changed);
 	pthread_mutex_unlock(&engine->lock);
-	exec_commit(engine, &stage->stack, parent, layer);
+	exec_commit(engine, &stage->plan->steps[index], &stage->stack, parent, layer);
 	return 0;
 }
 

@@ -89,12 +89,12 @@ static int open_layer(const struct unpacking *u, size_t index, struct oci_digest
 static int check_diff(const struct unpacking *u, size_t index, const struct oci_digest *got, struct ib_err *err)
 {
 	const struct oci_digest *want = &u->request->diff_ids[index].digest;
-	char a[OCI_DIGEST_SIZE], b[OCI_DIGEST_SIZE];
+	char text[OCI_DIGEST_SIZE];
 
 	if (oci_digest_equal(want, got))
 		return 0;
-	return ib_fail(err, IB_MISMATCH, "layer %zu unpacks to %s, the image's configuration says %s", index,
-		       oci_digest_str(got, b), oci_digest_str(want, a));
+	return ib_fail(err, IB_MISMATCH, "its tar has the digest %s, which is not what the image's configuration "
+		       "says", oci_digest_str(got, text));
 }
 
 static int unpack_layer(struct unpacking *u, size_t index, struct oci_union *lower,
@@ -111,14 +111,17 @@ static int unpack_layer(struct unpacking *u, size_t index, struct oci_union *low
 	struct oci_apply_result result = {0};
 	builder_autosnapshot *snapshot = NULL;
 	struct oci_digest diff = {0};
+	char text[OCI_DIGEST_SIZE];
 	int r;
 
-	if (snapshot_create(u->snapshots, &snapshot, err) < 0 || open_layer(u, index, &diff, &reader, err) < 0)
+	if (snapshot_create(u->snapshots, &snapshot, err) < 0)
 		return -1;
-	r = oci_layer_apply(reader, snapshot->fd, &options, &result, err);
+	r = open_layer(u, index, &diff, &reader, err);
+	if (r == 0)
+		r = oci_layer_apply(reader, snapshot->fd, &options, &result, err);
 	free(result.first_device);
 	if (r < 0 || check_diff(u, index, &diff, err) < 0)
-		return -1;
+		return ib_wrap(err, "unpack layer %s", oci_digest_str(&u->request->diff_ids[index].digest, text));
 	*ret_again = result.needs_lower;
 	*ret_snapshot = ib_steal_ptr(&snapshot);
 	return 0;

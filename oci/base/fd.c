@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 
 #include "oci/base/alloc.h"
+#include "oci/base/pool.h"
 #include "oci/base/str.h"
 
 #include "oci/base/poison.h"
@@ -54,7 +55,7 @@ ssize_t ib_read_full(int fd, void *buf, size_t n)
 	while (done < n) {
 		ssize_t r = read(fd, (char *)buf + done, n - done);
 
-		if (r < 0 && errno == EINTR)
+		if (r < 0 && errno == EINTR && !ib_cancelled())
 			continue;
 		if (r < 0)
 			return -1;
@@ -72,7 +73,7 @@ int ib_write_full(int fd, const void *buf, size_t n)
 	while (done < n) {
 		ssize_t r = write(fd, (const char *)buf + done, n - done);
 
-		if (r < 0 && errno == EINTR)
+		if (r < 0 && errno == EINTR && !ib_cancelled())
 			continue;
 		if (r < 0)
 			return -1;
@@ -88,7 +89,7 @@ int ib_pwrite_full(int fd, const void *buf, size_t n, off_t offset)
 	while (done < n) {
 		ssize_t r = pwrite(fd, (const char *)buf + done, n - done, offset + (off_t)done);
 
-		if (r < 0 && errno == EINTR)
+		if (r < 0 && errno == EINTR && !ib_cancelled())
 			continue;
 		if (r < 0)
 			return -1;

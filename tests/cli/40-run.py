@@ -58,7 +58,7 @@ def a_step_killed_by_a_signal_fails_the_build(bench):
     _, err = wait(process)
     assert process.returncode == 1, err
     assert b'killed by signal 9 (KILL)' in err.splitlines()[-1], err
-    bench.dockerfile('FROM base:1', "RUN sh -c 'kill -SEGV $$'")
+    bench.dockerfile('FROM base:1', "RUN (sh -c 'kill -SEGV $$'); exit $?")
     bench.build_fails(1, r'exit code: 139$')
     bench.clean()
 

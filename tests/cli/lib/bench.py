@@ -156,6 +156,8 @@ class Bench:
         else:
             path.write_text(content)
         path.chmod(mode)
+        if self.user:
+            os.chown(path, *self.user)
         os.utime(path, (MTIME, MTIME))
         return path
 
@@ -264,15 +266,20 @@ class Bench:
         self.verify()
 
 
+class Member(tarfile.TarInfo):
+    content = None      # bytes of a regular file
+
+
 def read_layer(path):
-    """name -> TarInfo of a gzip, zstd or plain layer; contents as .content."""
+    """name -> Member of a gzip, zstd or plain layer."""
     head = path.read_bytes()[:4]
     data = subprocess.run(['zstd', '-dcq', path], stdout=subprocess.PIPE, check=True).stdout \
         if head == b'\x28\xb5\x2f\xfd' else path.read_bytes()
     found = {}
-    with tarfile.open(fileobj=io.BytesIO(data), mode='r:*') as archive:
+    with tarfile.open(fileobj=io.BytesIO(data), mode='r:*', tarinfo=Member) as archive:
         for info in archive:
-            info.content = archive.extractfile(info).read() if info.isreg() else None
+            if info.isreg():
+                info.content = archive.extractfile(info).read()
             found[info.name] = info
     return found
 
