@@ -62,7 +62,7 @@ static int publish(const struct commit *commit, const struct oci_layer *written,
 	struct builder_result result = {.diff_id = written->diff_id, .created = layer->created};
 	struct oci_chain_id chain;
 
-	if (exec_stack_wait(engine, &commit->below, err) < 0)
+	if (exec_stack_settle(engine, &commit->below, err) < 0)
 		return -1;
 	exec_stack_chain(&commit->below, commit->below.n, &chain);
 	oci_chain_id_append(&chain, &written->diff_id, &chain);
@@ -80,17 +80,19 @@ static void commit_run(void *arg)
 	struct exec_engine *engine = commit->engine;
 	struct oci_layer written = {0};
 	ib_autoerr err = {0};
+	bool done = ib_check_cancelled(&err) == 0 && write_layer(commit, &written, &err) == 0 &&
+		    publish(commit, &written, &err) == 0;
 
-	if (ib_check_cancelled(&err) < 0 || write_layer(commit, &written, &err) < 0 ||
-	    publish(commit, &written, &err) < 0) {
+	pthread_mutex_lock(&engine->lock);
+	commit->layer->diff_id = written.diff_id;
+	commit->layer->done = done;
+	commit->layer->broken = !done;
+	engine->committing--;
+	pthread_cond_broadcast(&engine->changed);
+	pthread_mutex_unlock(&engine->lock);
+	if (!done) {
 		ib_wrap(&err, "write layer");
 		exec_fail(engine, NULL, &err);
-	} else {
-		pthread_mutex_lock(&engine->lock);
-		commit->layer->diff_id = written.diff_id;
-		commit->layer->done = true;
-		pthread_cond_broadcast(&engine->changed);
-		pthread_mutex_unlock(&engine->lock);
 	}
 	oci_layer_done(&written);
 	exec_stack_done(engine, &commit->below);
@@ -108,5 +110,8 @@ void exec_commit(struct exec_engine *engine, const struct exec_stack *below, str
 	exec_stack_copy(engine, &commit->below, below);
 	commit->parent = builder_snapshot_ref(parent);
 	commit->layer = exec_layer_ref(engine, layer);
+	pthread_mutex_lock(&engine->lock);
+	engine->committing++;
+	pthread_mutex_unlock(&engine->lock);
 	ib_pool_submit(engine->committers, commit_run, commit);
 }

@@ -17,6 +17,7 @@ struct exec_layer {
 	int refs;	/* all fields: guarded by the engine's lock; snapshot and results never change once set */
 	bool made;	/* the step is done: snapshot is set, or the layer is known from before */
 	bool done;	/* diff_id is set and the layer is where it has to be */
+	bool broken;	/* writing it failed: it will never be done */
 	bool exported;	/* it gets a blob */
 	struct oci_diff_id diff_id;
 	struct timespec created;
@@ -66,6 +67,7 @@ struct exec_engine {
 	pthread_cond_t changed;
 	struct exec_layer *running;	/* by key: steps being made or made in this build */
 	struct builder_snapshots *snapshots;	/* opened when first needed, under snapshots_lock */
+	size_t committing;		/* layers handed to the committers and not yet done or broken */
 	bool failed;
 	struct ib_err failure;
 	struct exec_place failed_at;
@@ -77,7 +79,10 @@ struct exec_engine {
 
 /* engine.c */
 
-/* Record the first failure, stop everything. Takes what is in err; place may be NULL. Returns -1. */
+/*
+ * Record the first failure, stop everything. Takes what is in err; place is NULL when a layer could not be
+ * written. A step that fails lets the layers of those before it be written, for the next build. Returns -1.
+ */
 int exec_fail(struct exec_engine *engine, const struct exec_place *place, struct ib_err *err);
 bool exec_stopped(struct exec_engine *engine);
 
@@ -99,8 +104,11 @@ void exec_stack_push_image(struct exec_stack *stack, struct exec_image *image);
 void exec_stack_copy(struct exec_engine *engine, struct exec_stack *to, const struct exec_stack *from);
 void exec_stack_done(struct exec_engine *engine, struct exec_stack *stack);
 
-/* Wait until every layer of the stack is done. */
+/* Wait until every layer of the stack is done; -1 with IB_CANCELLED when the build failed. */
 int exec_stack_wait(struct exec_engine *engine, const struct exec_stack *stack, struct ib_err *err);
+
+/* The same for a layer on top of it, which is written even when a later step failed. */
+int exec_stack_settle(struct exec_engine *engine, const struct exec_stack *stack, struct ib_err *err);
 void exec_stack_chain(const struct exec_stack *stack, size_t n, struct oci_chain_id *ret_chain);
 
 /* The files of a stack: its snapshot, unpacked if need be; NULL for no layers. The caller's reference. */

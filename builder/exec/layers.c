@@ -96,6 +96,27 @@ int exec_stack_wait(struct exec_engine *engine, const struct exec_stack *stack, 
 	return failed ? ib_fail(err, IB_CANCELLED, "interrupted") : 0;
 }
 
+static bool is_broken(const struct exec_stack *stack)
+{
+	for (size_t i = 0; i < stack->n; i++)
+		if (stack->v[i]->broken)
+			return true;
+	return false;
+}
+
+int exec_stack_settle(struct exec_engine *engine, const struct exec_stack *stack, struct ib_err *err)
+{
+	bool broken;
+
+	pthread_mutex_lock(&engine->lock);
+	/* Each layer below is known or was handed to the committers before: one way or the other, it ends. */
+	while (!is_broken(stack) && !all_done(stack))
+		pthread_cond_wait(&engine->changed, &engine->lock);
+	broken = is_broken(stack);
+	pthread_mutex_unlock(&engine->lock);
+	return broken ? ib_fail(err, IB_CANCELLED, "interrupted") : 0;
+}
+
 void exec_stack_chain(const struct exec_stack *stack, size_t n, struct oci_chain_id *ret_chain)
 {
 	*ret_chain = (struct oci_chain_id){0};

@@ -136,10 +136,13 @@ static int make(struct exec_stage *stage, size_t index, struct exec_sources *sou
 	pthread_mutex_lock(&engine->lock);
 	layer->snapshot = snapshot;
 	(void)clock_gettime(CLOCK_REALTIME, &layer->created);
+	pthread_mutex_unlock(&engine->lock);
+	/* Whoever stands on a layer finds it in the committers' queue before its own: they wait in order. */
+	exec_commit(engine, &stage->stack, parent, layer);
+	pthread_mutex_lock(&engine->lock);
 	layer->made = true;
 	pthread_cond_broadcast(&engine->changed);
 	pthread_mutex_unlock(&engine->lock);
-	exec_commit(engine, &stage->stack, parent, layer);
 	return 0;
 }
 
@@ -198,6 +201,8 @@ static int run_steps(struct exec_stage *stage, struct exec_place *ret_place, str
 	parent = stage->base_key;
 	for (size_t i = 0; i < stage->plan->n_steps; i++) {
 		*ret_place = (struct exec_place){stage->plan->steps[i].line, stage->plan->steps[i].end_line};
+		if (exec_stopped(engine))
+			return ib_fail(err, IB_CANCELLED, "interrupted");
 		if (ib_check_cancelled(err) < 0)
 			return -1;
 		if (run_step(stage, i, &parent, err) < 0) {
