@@ -55,18 +55,17 @@ static int write_layer(const struct commit *commit, struct oci_layer *ret_layer,
 }
 
 /* Only what is known in full, below included, gets its name on disk and in the cache. */
-static int publish(const struct commit *commit, const struct oci_layer *written, struct ib_err *err)
+static int publish(struct commit *commit, const struct oci_layer *written, struct ib_err *err)
 {
 	struct exec_engine *engine = commit->engine;
 	struct exec_layer *layer = commit->layer;
 	struct builder_result result = {.diff_id = written->diff_id, .created = layer->created};
-	struct oci_chain_id chain;
 
 	if (exec_stack_settle(engine, &commit->below, err) < 0)
 		return -1;
-	exec_stack_chain(&commit->below, commit->below.n, &chain);
-	oci_chain_id_append(&chain, &written->diff_id, &chain);
-	if (builder_snapshot_publish(layer->snapshot, &chain, err) < 0)
+	exec_stack_chain(&commit->below, &result.chain);
+	oci_chain_id_append(&result.chain, &written->diff_id, &result.chain);
+	if (builder_snapshot_publish(layer->snapshot, &result.chain, err) < 0)
 		return -1;
 	if (layer->exported)
 		builder_cache_store_layer(engine->env.cache, written, &engine->options.compression);

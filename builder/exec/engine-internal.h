@@ -33,6 +33,14 @@ struct exec_stack {
 	struct exec_layer **v;
 	size_t n, cap;
 	size_t n_base;	/* those of the base image */
+	struct oci_chain_id chain;	/* of the first n_chained, as far as anybody asked */
+	size_t n_chained;
+};
+
+/* Somebody unpacks a stack that begins with this layer. */
+struct exec_unpacking {
+	struct oci_diff_id bottom;
+	struct exec_unpacking *next;
 };
 
 enum exec_stage_state { EXEC_IDLE, EXEC_DEMANDED, EXEC_RUNNING, EXEC_DONE };
@@ -67,6 +75,7 @@ struct exec_engine {
 	pthread_cond_t changed;
 	struct exec_layer *running;	/* by key: steps being made or made in this build */
 	struct builder_snapshots *snapshots;	/* opened when first needed, under snapshots_lock */
+	struct exec_unpacking *unpacking;
 	size_t committing;		/* layers handed to the committers and not yet done or broken */
 	bool failed;
 	struct ib_err failure;
@@ -109,15 +118,19 @@ int exec_stack_wait(struct exec_engine *engine, const struct exec_stack *stack, 
 
 /* The same for a layer on top of it, which is written even when a later step failed. */
 int exec_stack_settle(struct exec_engine *engine, const struct exec_stack *stack, struct ib_err *err);
-void exec_stack_chain(const struct exec_stack *stack, size_t n, struct oci_chain_id *ret_chain);
+void exec_stack_chain(struct exec_stack *stack, struct oci_chain_id *ret_chain);	/* of layers that are done */
 
 /* The files of a stack: its snapshot, unpacked if need be; NULL for no layers. The caller's reference. */
 int exec_stack_materialize(struct exec_engine *engine, struct exec_stack *stack, int progress_step,
 			   struct builder_snapshot **ret_snapshot, struct ib_err *err);
 
-/* Is the layer that a record promises still there: its blob, or its snapshot on stack? */
-bool exec_layer_available(struct exec_engine *engine, const struct exec_stack *stack,
-			  const struct oci_diff_id *diff_id, bool *ret_blob);
+/*
+ * What is left of the layer that a record promises. A record of other layers below promises nothing here:
+ * what a step changed would lie on files that it never saw.
+ */
+enum exec_left { EXEC_LEFT_NOTHING, EXEC_LEFT_SNAPSHOT, EXEC_LEFT_BLOB };
+enum exec_left exec_layer_left(struct exec_engine *engine, struct exec_stack *stack,
+			       const struct builder_result *result);
 
 /* keys.c */
 void exec_base_key(struct exec_stage *stage);

@@ -45,23 +45,59 @@ static int find_key(struct exec_stage *stage, size_t index, const struct builder
 	return exec_step_content_key(stage, index, parent, sources->selection, &stage->keys[index], err);
 }
 
+/* A layer whose files are there gets its blob: it is written once more, now for the image. */
+static struct exec_layer *export_snapshot(struct exec_stage *stage, const struct builder_key *key,
+					  const struct timespec *created, struct builder_snapshot *take_snapshot)
+{
+	struct exec_engine *engine = stage->engine;
+	struct exec_layer *layer = ib_new(struct exec_layer);
+
+	layer->refs = 1;
+	layer->made = layer->exported = true;
+	layer->key = *key;
+	layer->created = *created;
+	layer->snapshot = take_snapshot;
+	exec_commit(engine, &stage->stack, take_snapshot->parent, layer);
+	return layer;
+}
+
+/* NULL when its files turn out to be gone, or what they lie on: the step runs again and tells why it can't. */
+static struct exec_layer *export_cached(struct exec_stage *stage, const struct builder_key *key,
+					const struct builder_result *result)
+{
+	struct exec_engine *engine = stage->engine;
+	builder_autosnapshot *parent = NULL;
+	struct builder_snapshots *snapshots;
+	struct builder_snapshot *snapshot;
+	ib_autoerr err = {0};
+
+	if (exec_snapshots(engine, &snapshots, &err) < 0 ||
+	    exec_stack_materialize(engine, &stage->stack, stage->from_step, &parent, &err) < 0 ||
+	    builder_snapshot_find(snapshots, &result->chain, parent, &snapshot, &err) < 0 || !snapshot)
+		return NULL;
+	return export_snapshot(stage, key, &result->created, snapshot);
+}
+
 /* The layer of an earlier build, if all that is needed of it is still there. */
 static struct exec_layer *find_cached(struct exec_stage *stage, const struct builder_key *key)
 {
 	struct exec_engine *engine = stage->engine;
 	struct builder_result result;
-	bool blob;
+	enum exec_left left;
 
 	if (engine->options.no_cache || !builder_cache_find(engine->env.cache, key, &result))
 		return NULL;
-	if (!exec_layer_available(engine, &stage->stack, &result.diff_id, &blob) || (stage->exported && !blob))
+	left = exec_layer_left(engine, &stage->stack, &result);
+	if (left == EXEC_LEFT_NOTHING)
 		return NULL;
+	if (left == EXEC_LEFT_SNAPSHOT && stage->exported)
+		return export_cached(stage, key, &result);
 	return exec_layer_known(&result.diff_id, &result.created);
 }
 
 /*
  * The layer of this key that another stage of this build makes or made; or, with *ret_mine, a new one that
- * the caller has to make. A layer without a blob does not serve a stage whose layers go into the image.
+ * the caller has to make.
  */
 static struct exec_layer *share_or_claim(struct exec_stage *stage, const struct builder_key *key, bool *ret_mine)
 {
@@ -70,21 +106,15 @@ static struct exec_layer *share_or_claim(struct exec_stage *stage, const struct 
 
 	pthread_mutex_lock(&engine->lock);
 	HASH_FIND(hh, engine->running, key, sizeof *key, layer);
-	*ret_mine = !layer || (stage->exported && !layer->exported);
-	if (*ret_mine) {
-		bool taken = layer != NULL;
-
+	*ret_mine = !layer;
+	if (!layer) {
 		layer = ib_new(struct exec_layer);
-		layer->refs = 1;
+		layer->refs = 1;	/* the table's */
 		layer->key = *key;
 		layer->exported = stage->exported;
-		if (!taken) {
-			layer->refs++;	/* the table's */
-			HASH_ADD(hh, engine->running, key, sizeof layer->key, layer);
-		}
-	} else {
-		layer->refs++;
+		HASH_ADD(hh, engine->running, key, sizeof layer->key, layer);
 	}
+	layer->refs++;
 	pthread_mutex_unlock(&engine->lock);
 	return layer;
 }
@@ -159,6 +189,14 @@ static int make_or_share(struct exec_stage *stage, size_t index, struct exec_sou
 	if (r < 0) {
 		exec_layer_unref(engine, layer);
 		return -1;
+	}
+	/* A layer without a blob does not serve a stage whose layers go into the image. */
+	if (stage->exported && !layer->exported) {
+		struct exec_layer *shared = layer;
+
+		layer = export_snapshot(stage, &shared->key, &shared->created,
+					builder_snapshot_ref(shared->snapshot));
+		exec_layer_unref(engine, shared);
 	}
 	if (mine)
 		builder_progress_end(engine->env.progress, number, NULL);
