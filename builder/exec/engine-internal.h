@@ -52,6 +52,7 @@ struct exec_stage {
 
 	enum exec_stage_state state;	/* engine's lock */
 	struct exec_stack stack;	/* its thread's while RUNNING; everybody's to read when DONE */
+	/* Written by its thread under the engine's lock, so that others may read them when key_complete. */
 	struct builder_key *keys;	/* of the first n_keys steps, after the base's key */
 	size_t n_keys;
 	struct builder_key base_key;
@@ -133,7 +134,7 @@ enum exec_left exec_layer_left(struct exec_engine *engine, struct exec_stack *st
 			       const struct builder_result *result);
 
 /* keys.c */
-void exec_base_key(struct exec_stage *stage);
+void exec_base_key(const struct exec_stage *stage, struct builder_key *ret_key);
 
 /*
  * The key of step index, when it can be told without running anything: 1 with *ret_key, 0 when it needs the

@@ -197,7 +197,7 @@ static int probe_keys(struct exec_stage *stage, struct ib_err *err)
 	struct exec_engine *engine = stage->engine;
 	struct builder_key parent;
 
-	exec_base_key(stage);
+	exec_base_key(stage, &stage->base_key);
 	if (stage->plan->base == PLAN_BASE_STAGE && !engine->stages[stage->plan->base_stage].key_complete)
 		return 0;
 	stage->keys = ib_calloc(stage->plan->n_steps, sizeof *stage->keys);

@@ -23,8 +23,31 @@ static int start_stack(struct exec_stage *stage, struct ib_err *err)
 		exec_stack_push_image(&stage->stack, engine->plan->images[plan->base_image].handle);
 		stage->stack.n_base = stage->stack.n;
 	}
-	exec_base_key(stage);
 	return 0;
+}
+
+/* What the probe took for known does not hold from step index on. */
+static void forget_keys(struct exec_stage *stage, size_t index)
+{
+	if (index < stage->n_keys)
+		stage->n_keys = index;
+	stage->key_complete = false;
+}
+
+/* The base's key, now that the base is done: it may be another one than the probe had. */
+static void start_keys(struct exec_stage *stage)
+{
+	struct exec_engine *engine = stage->engine;
+	struct builder_key base;
+
+	exec_base_key(stage, &base);
+	pthread_mutex_lock(&engine->lock);
+	if (!stage->keys)
+		stage->keys = ib_calloc(stage->plan->n_steps, sizeof *stage->keys);
+	if (!oci_digest_equal(&base.digest, &stage->base_key.digest))
+		forget_keys(stage, 0);
+	stage->base_key = base;
+	pthread_mutex_unlock(&engine->lock);
 }
 
 /* A key that the probe could not tell. sources are open afterwards if they had to be read. */
@@ -206,15 +229,45 @@ static int make_or_share(struct exec_stage *stage, size_t index, struct exec_sou
 	return 0;
 }
 
+/*
+ * The cheap key of a COPY --from told how its source was made. When the step has to run after all, the source
+ * may have been made again, with another content: what is stored must have the key of what was copied.
+ */
+static int look_again(struct exec_stage *stage, size_t index, const struct builder_key *parent,
+		      struct exec_sources *sources, struct exec_layer **ret_cached, struct ib_err *err)
+{
+	const struct plan_step *step = &stage->plan->steps[index];
+	struct exec_engine *engine = stage->engine;
+	struct builder_key key;
+
+	if (sources->selection || (step->kind != PLAN_COPY && step->kind != PLAN_ADD) ||
+	    step->from == PLAN_FROM_CONTEXT)
+		return 0;
+	if (exec_sources_open(stage, step, stage->progress_steps[index], sources, err) < 0 ||
+	    exec_step_content_key(stage, index, parent, sources->selection, &key, err) < 0)
+		return -1;
+	if (oci_digest_equal(&key.digest, &stage->keys[index].digest))
+		return 0;
+	pthread_mutex_lock(&engine->lock);
+	forget_keys(stage, index);
+	stage->keys[index] = key;
+	pthread_mutex_unlock(&engine->lock);
+	*ret_cached = find_cached(stage, &key);
+	return 0;
+}
+
 static int run_step(struct exec_stage *stage, size_t index, const struct builder_key *parent,
 		    struct ib_err *err)
 {
 	struct exec_sources sources = {0};
-	struct exec_layer *cached;
+	struct exec_layer *cached = NULL;
 	int r = find_key(stage, index, parent, &sources, err);
 
-	if (r == 0) {
+	if (r == 0)
 		cached = find_cached(stage, &stage->keys[index]);
+	if (r == 0 && !cached)
+		r = look_again(stage, index, parent, &sources, &cached, err);
+	if (r == 0) {
 		if (cached) {
 			exec_stack_push(&stage->stack, cached);
 			builder_progress_cached(stage->engine->env.progress, stage->progress_steps[index]);
@@ -234,8 +287,7 @@ static int run_steps(struct exec_stage *stage, struct exec_place *ret_place, str
 	*ret_place = (struct exec_place){stage->plan->from->line, stage->plan->from->end_line};
 	if (start_stack(stage, err) < 0)
 		return -1;
-	if (!stage->keys)
-		stage->keys = ib_calloc(stage->plan->n_steps, sizeof *stage->keys);
+	start_keys(stage);
 	parent = stage->base_key;
 	for (size_t i = 0; i < stage->plan->n_steps; i++) {
 		*ret_place = (struct exec_place){stage->plan->steps[i].line, stage->plan->steps[i].end_line};
