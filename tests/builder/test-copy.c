@@ -16,7 +16,7 @@ struct row {
 	const char *error;	/* part of the text */
 };
 
-/* The context of the fact sheet: a="A", b="B", d with x and s/y. */
+/* The context that the cases share: a="A", b="B", d with x and s/y. */
 #define CONTEXT "f 644 0:0 10 a A\nf 640 0:0 11 b B\nd 2770 0:0 12 d\nf 600 0:0 13 d/x X\nd 711 0:0 14 d/s\nf 644 0:0 15 d/s/y Y\n"
 #define PASSWD "d 755 0:0 5 etc\nf 644 0:0 5 etc/passwd root:x:0:0::/root:/bin/sh\n"
 

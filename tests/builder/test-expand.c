@@ -164,7 +164,7 @@ static void defaults_and_alternatives(void **state)
 static void patterns_are_trimmed(void **state)
 {
 	static const struct expand_case cases[] = {
-		/* the sheet's cases, seen on the newest frontend */
+		/* seen on the newest frontend */
 		{"${V#f*b}", "arbaz"}, {"${V##f*b}", "az"}, {"${V%b*}", "foobar"}, {"${V%%b*}", "foo"},
 		{"${F#*.}", "tar.gz"}, {"${F##*.}", "gz"}, {"${F%.*}", "a.tar"}, {"${F%%.*}", "a"},
 		{"${V#}", "foobarbaz"}, {"${V##}", "foobarbaz"}, {"${V%}", "foobarbaz"}, {"${V%%}", "foobarbaz"},
@@ -292,7 +292,7 @@ static void words_split_after_expansion(void **state)
 static void heredoc_bodies_keep_their_quotes(void **state)
 {
 	static const struct expand_case cases[] = {
-		/* the sheet's case 46 */
+		/* as seen on the newest frontend */
 		{"\\n \\\\ \\$X 'q' \"q\" a\\\nb\n", "n \\ $X 'q' \"q\" a\nb\n"},
 		{"$a '$a' \"${a}\"\n", "1 '1' \"1\"\n"},
 		{"it's `x` $(y)\n", "it's `x` $(y)\n"},

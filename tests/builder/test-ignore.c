@@ -213,7 +213,7 @@ static void single_patterns_keep_their_leading_slash(void **state)
 	assert_true(builder_ignore_is_empty(ignore));
 	assert_int_equal(builder_ignore_add(ignore, "  ", &err), 0);
 	assert_true(builder_ignore_is_empty(ignore));
-	/* sheet, case 17: --exclude=/s/y matches nothing, --exclude=s/y does */
+	/* --exclude=/s/y matches nothing, --exclude=s/y does */
 	assert_int_equal(builder_ignore_add(ignore, "/s/y", &err), 0);
 	assert_false(builder_ignore_excludes(ignore, "s/y"));
 	assert_int_equal(builder_ignore_add(ignore, "#x", &err), 0);

@@ -1,5 +1,5 @@
 /*
- * The stream of events and its readers but the terminal view. Expected text is that of the fact sheet's
+ * The stream of events and its readers but the terminal view. Expected text is that of BuildKit's
  * "plain progress" and of BuildKit's client.SolveStatus.
  */
 #include <fcntl.h>
