@@ -239,9 +239,11 @@ static int import_rootfs(struct archive *a, struct ib_err *err)
 		return ib_wrap(err, "--compression");
 	if (a->arguments.n > 1 && registry_reference_parse(a->arguments.v[1], &ref, err) < 0)
 		return -1;
-	if (import_options(a, &options, err) < 0 || open_input(a->arguments.v[0], &reader, err) < 0)
+	if (open_input(a->arguments.v[0], &reader, err) < 0)
 		return -1;
-	r = oci_rootfs_import(a->store, reader, a->pool, &setting, &options, &desc, err);
+	r = import_options(a, &options, err);
+	if (r == 0)
+		r = oci_rootfs_import(a->store, reader, a->pool, &setting, &options, &desc, err);
 	oci_platform_done(&options.platform);
 	if (r < 0)
 		return ib_wrap(err, "import %s", a->arguments.v[0]);
