@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "builder/build.h"
@@ -239,6 +240,22 @@ static void options_done(struct builder_build_options *o)
 	oci_platform_done(&o->platform);
 }
 
+#define OPEN_FILES 65536
+
+/*
+ * A stack of layers is held open as a whole, by the step at work and by the layers being written: hundreds of
+ * layers pass the usual 1024. What RUN starts has the limit we were given, for the launcher runs already.
+ */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= OPEN_FILES)
+		return;
+	limit.rlim_cur = limit.rlim_max < OPEN_FILES ? limit.rlim_max : OPEN_FILES;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);	/* a build of few layers does with what there is */
+}
+
 /* The store, the launcher and the progress stream; the launcher comes before any thread. */
 static int build_in(const struct given *g, const struct builder_build_options *options,
 		    struct builder_build_result *result, struct ib_err *err)
@@ -257,6 +274,7 @@ static int build_in(const struct given *g, const struct builder_build_options *o
 		return -1;
 	if (privilege != SANDBOX_NOTHING && sandbox_launcher_start(&launcher, err) < 0)
 		return -1;
+	raise_file_limit();
 	if (cli_store_open(g->root, &store, err) < 0)
 		return -1;
 	progress = builder_progress_new(mode, STDERR_FILENO);
