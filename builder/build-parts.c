@@ -105,6 +105,8 @@ static void fill_times(struct oci_config *config, const struct plan *plan, size_
 	for (size_t i = 0; i < first; i++)
 		if (config->history[i].created.set)
 			last = config->history[i].created;
+	if (last.set)	/* the base's time, but for new entries */
+		last.ts = clamped(plan, last.ts);
 	if (layer < done->n_layers)
 		last = (struct oci_time){.set = true, .ts = clamped(plan, done->layers[layer].created)};
 	for (size_t i = first; i < config->n_history; i++) {

@@ -248,14 +248,27 @@ static int finish(struct build *b, const struct ib_strv *names, struct ib_err *e
 	return r;
 }
 
-/* zstd layers in a docker-archive: no engine that reads those archives can unpack them. */
+static int check_output(const struct builder_output *output, const struct builder_build_options *options,
+			struct ib_err *err)
+{
+	bool pushes = output->type == BUILDER_OUTPUT_REGISTRY || output->push;
+	ib_autostrv names = {0};
+
+	/* zstd layers in a docker-archive: no engine that reads those archives can unpack them. */
+	if (builder_output_needs_docker_layers(output) && options->compression.compression == OCI_ZSTD)
+		return ib_fail(err, IB_USAGE, "Docker archives have no zstd layers; use --compression gzip "
+			       "or --output type=oci");
+	if (pushes && !output->names.n && !options->tags.n)
+		return ib_fail(err, IB_USAGE, "nothing to push: name the image with --tag");
+	return builder_names_normalise(&output->names, &names, err);
+}
+
+/* What can be known to fail is said before the work, not after it. */
 static int check_outputs(const struct builder_build_options *options, struct ib_err *err)
 {
 	for (size_t i = 0; i < options->n_outputs; i++)
-		if (builder_output_needs_docker_layers(&options->outputs[i]) &&
-		    options->compression.compression == OCI_ZSTD)
-			return ib_fail(err, IB_USAGE, "Docker archives have no zstd layers; use --compression gzip "
-				       "or --output type=oci");
+		if (check_output(&options->outputs[i], options, err) < 0)
+			return -1;
 	return 0;
 }
 

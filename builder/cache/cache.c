@@ -131,6 +131,16 @@ void builder_cache_store_alias(struct builder_cache *cache, const struct builder
 	builder_db_end(cache->db, s);
 }
 
+void builder_cache_forget_aliases(struct builder_cache *cache)
+{
+	sqlite3_stmt *s = builder_db_begin(cache->db, DB_DELETE_ALIASES);
+
+	if (!s)
+		return;
+	(void)sqlite3_step(s);	/* a name that leads nowhere costs its space only */
+	builder_db_end(cache->db, s);
+}
+
 bool builder_cache_find_layer(struct builder_cache *cache, const struct oci_diff_id *diff_id,
 			      const struct oci_compression_setting *setting, bool any, struct oci_layer *ret_layer)
 {

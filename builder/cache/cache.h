@@ -60,6 +60,7 @@ bool builder_cache_find_alias(struct builder_cache *cache, const struct builder_
 			      struct builder_key *ret_key);
 void builder_cache_store_alias(struct builder_cache *cache, const struct builder_key *alias,
 			       const struct builder_key *key);
+void builder_cache_forget_aliases(struct builder_cache *cache);
 
 /*
  * The blob of a layer in exactly this compression setting, or, with any, in whatever there is (the latest).

@@ -190,6 +190,8 @@ static int forget(struct doomed *d, struct builder_cache *cache, struct ib_err *
 {
 	if (d->all && builder_cache_each_step(cache, forget_step, NULL, err) < 0)
 		return -1;
+	if (d->all)
+		builder_cache_forget_aliases(cache);
 	for (size_t i = 0; i < d->n_blobs; i++)
 		builder_cache_forget_blob(cache, &d->blobs[i]);
 	return 0;

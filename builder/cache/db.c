@@ -25,6 +25,7 @@ static const char *const queries[DB_QUERIES] = {
 	[DB_TOUCH_STEP] = "UPDATE step SET used = unixepoch() WHERE key = ?1",
 	[DB_FIND_ALIAS] = "SELECT target FROM alias WHERE key = ?1",
 	[DB_STORE_ALIAS] = "INSERT OR REPLACE INTO alias VALUES (?1, ?2)",
+	[DB_DELETE_ALIASES] = "DELETE FROM alias",
 	[DB_FIND_LAYER] = "SELECT digest, size, tar_size, compression FROM layer"
 			  " WHERE diff_id = ?1 AND compression = ?2 AND level = ?3",
 	[DB_FIND_ANY_LAYER] = "SELECT digest, size, tar_size, compression FROM layer"
@@ -115,13 +116,18 @@ static void discard(const char *path)
 	}
 }
 
+static bool is_damage(int rc)
+{
+	return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
+}
+
 int builder_db_open(const char *path, struct builder_db **ret_db, struct ib_err *err)
 {
 	sqlite3 *handle = NULL;
 	int rc = open_handle(path, &handle);
 	struct builder_db *db;
 
-	if (rc == SQLITE_NOTADB || rc == SQLITE_CORRUPT) {
+	if (is_damage(rc)) {
 		close_handle(&handle);
 		discard(path);
 		rc = open_handle(path, &handle);
@@ -137,6 +143,7 @@ int builder_db_open(const char *path, struct builder_db **ret_db, struct ib_err 
 	db = ib_new(struct builder_db);
 	pthread_mutex_init(&db->lock, NULL);
 	db->handle = handle;
+	db->path = ib_strdup(path);
 	*ret_db = db;
 	return 0;
 }
@@ -148,6 +155,9 @@ void builder_db_free(struct builder_db *db)
 	for (size_t i = 0; i < DB_QUERIES; i++)
 		(void)sqlite3_finalize(db->statements[i]);
 	close_handle(&db->handle);
+	if (db->damaged)
+		discard(db->path);
+	free(db->path);
 	pthread_mutex_destroy(&db->lock);
 	free(db);
 }
@@ -155,10 +165,13 @@ void builder_db_free(struct builder_db *db)
 sqlite3_stmt *builder_db_begin(struct builder_db *db, enum builder_db_query query)
 {
 	sqlite3_stmt **statement = &db->statements[query];
+	int rc = SQLITE_OK;
 
 	pthread_mutex_lock(&db->lock);
-	if (!*statement && sqlite3_prepare_v3(db->handle, queries[query], -1, SQLITE_PREPARE_PERSISTENT,
-					      statement, NULL) != SQLITE_OK) {
+	if (!*statement)
+		rc = sqlite3_prepare_v3(db->handle, queries[query], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL);
+	if (rc != SQLITE_OK) {
+		db->damaged |= is_damage(rc);
 		pthread_mutex_unlock(&db->lock);
 		return NULL;
 	}
@@ -167,7 +180,8 @@ sqlite3_stmt *builder_db_begin(struct builder_db *db, enum builder_db_query quer
 
 void builder_db_end(struct builder_db *db, sqlite3_stmt *statement)
 {
-	(void)sqlite3_reset(statement);	/* repeats the error of the last step, which was looked at */
+	/* It repeats the result of the last step. Damage is cured once nobody uses the file here. */
+	db->damaged |= is_damage(sqlite3_reset(statement));
 	(void)sqlite3_clear_bindings(statement);
 	pthread_mutex_unlock(&db->lock);
 }

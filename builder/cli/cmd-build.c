@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "builder/build.h"
@@ -247,6 +248,22 @@ static void warn_of_one_id(struct builder_progress *progress, const char *reason
 	builder_progress_warning(progress, 0, text);
 }
 
+#define OPEN_FILES 65536
+
+/*
+ * A stack of layers is held open as a whole, by the step at work and by the layers being written: hundreds of
+ * layers pass the usual 1024. What RUN starts has the limit we were given, for the launcher runs already.
+ */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= OPEN_FILES)
+		return;
+	limit.rlim_cur = limit.rlim_max < OPEN_FILES ? limit.rlim_max : OPEN_FILES;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);	/* a build of few layers does with what there is */
+}
+
 /* The store, the launcher and the progress stream; the launcher comes before any thread. */
 static int build_in(const struct given *g, const struct builder_build_options *options,
 		    struct builder_build_result *result, struct ib_err *err)
@@ -265,6 +282,7 @@ static int build_in(const struct given *g, const struct builder_build_options *o
 		return -1;
 	if (privilege != SANDBOX_NOTHING && sandbox_launcher_start(&launcher, err) < 0)
 		return -1;
+	raise_file_limit();
 	if (cli_store_open(g->root, &store, err) < 0)
 		return -1;
 	progress = builder_progress_new(mode, STDERR_FILENO);

@@ -85,6 +85,8 @@ static void commit_run(void *arg)
 
 	pthread_mutex_lock(&engine->lock);
 	commit->layer->diff_id = written.diff_id;
+	if (commit->layer->exported)
+		oci_descriptor_copy(&commit->layer->desc, &written.desc);
 	commit->layer->done = done;
 	commit->layer->broken = !done;
 	engine->committing--;

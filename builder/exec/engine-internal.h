@@ -20,6 +20,7 @@ struct exec_layer {
 	bool broken;	/* writing it failed: it will never be done */
 	bool exported;	/* it gets a blob */
 	struct oci_diff_id diff_id;
+	struct oci_descriptor desc;	/* of the blob that was written in this build; size 0: none was */
 	struct timespec created;
 	struct builder_snapshot *snapshot;
 	struct exec_image *image;	/* of a base: where its blob comes from */

@@ -39,6 +39,7 @@ void exec_layer_unref(struct exec_engine *engine, struct exec_layer *layer)
 	if (!last)
 		return;
 	builder_snapshot_unref(layer->snapshot);
+	oci_descriptor_done(&layer->desc);
 	free(layer);
 }
 

@@ -76,7 +76,7 @@ static int put_link(const struct oci_walk_entry *e, int parent, struct ib_err *e
 
 static int put_directory(const struct oci_walk_entry *e, int parent, struct ib_err *err)
 {
-	struct stat st;
+	struct stat st = {0};
 
 	if (mkdirat(parent, e->name, 0700) == 0 || errno == EEXIST) {
 		if (fstatat(parent, e->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
@@ -141,6 +141,18 @@ static int set_directory_times(const struct copying *c, struct ib_err *err)
 	return r;
 }
 
+/* The user's own path, links and all. What could not be made shows when the last part is made. */
+static void make_parents(const char *path)
+{
+	ib_autofree char *copy = ib_strdup(path);
+
+	for (char *slash = strchr(copy + 1, '/'); slash && slash[1]; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		(void)mkdir(copy, 0755);	/* as above */
+		*slash = '/';
+	}
+}
+
 int builder_export_local(const struct builder_output *output, const struct builder_export *export,
 			 struct ib_err *err)
 {
@@ -152,6 +164,7 @@ int builder_export_local(const struct builder_output *output, const struct build
 	const struct oci_walk_entry *e;
 	int r;
 
+	make_parents(output->dest);
 	if (mkdir(output->dest, 0755) < 0 && errno != EEXIST)
 		return ib_fail_sys(err, errno, "create directory '%s'", output->dest);
 	c.root = root = open(output->dest, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -139,10 +139,14 @@ static char *history_text(const struct plan_eval *eval, const struct plan_step *
 static char *absolute_dest(const struct plan_eval *eval, const char *dest)
 {
 	const char *cwd = eval->stage->config->working_dir;
+	size_t n = cwd ? strlen(cwd) : 0;
 
 	if (*dest == '/')
 		return ib_strdup(dest);
-	return ib_asprintf("%s/%s", cwd ? cwd : "", dest);
+	/* One spelling for one place: it is part of the step's key. */
+	while (n && cwd[n - 1] == '/')
+		n--;
+	return ib_asprintf("%.*s/%s", (int)n, cwd ? cwd : "", dest);
 }
 
 int plan_copy(struct plan_eval *eval, struct ib_err *err)

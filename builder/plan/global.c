@@ -70,12 +70,12 @@ static int set_epoch(struct plan *plan, struct ib_err *err)
 
 int plan_global(struct plan *plan, struct ib_err *err)
 {
-	const char *target = plan->options->target;
+	const char *target = plan->options->target, *given = plan_build_arg(plan, "TARGETSTAGE");
 
 	plan->global = plan_scope_new();
 	set_platform(plan, "TARGET", plan->options->platform);
 	set_platform(plan, "BUILD", plan->options->build_platform);
-	plan_scope_set(plan->global, "TARGETSTAGE", target ? target : "default");
+	plan_scope_set(plan->global, "TARGETSTAGE", given ? given : target && *target ? target : "default");
 	for (size_t i = 0; i < plan->df->n && plan->df->instructions[i].op != DOCKERFILE_FROM; i++)
 		if (set_global_arg(plan, &plan->df->instructions[i], err) < 0)
 			return -1;

@@ -96,6 +96,8 @@ static int set_base(struct plan *plan, struct plan_stage *stage, struct ib_err *
 		return ib_fail(err, IB_USAGE, "base name (%s) should not be blank", shown);
 	}
 	stage->base_stage = plan_find_stage(plan, stage->base_name, stage->index);
+	if (stage->base_stage != PLAN_NO_STAGE)	/* its files are what they are, whatever --platform says */
+		oci_platform_copy(&stage->platform, &plan->stages[stage->base_stage].platform);
 	stage->base = stage->base_stage != PLAN_NO_STAGE ? PLAN_BASE_STAGE :
 		      strcmp(stage->base_name, "scratch") == 0 ? PLAN_BASE_SCRATCH : PLAN_BASE_IMAGE;
 	return 0;

@@ -105,12 +105,13 @@ int builder_snapshot_new(struct builder_snapshots *s, struct builder_snapshot *p
 	return 0;
 }
 
-char *snapshot_lookup(struct builder_snapshots *s, const struct oci_chain_id *chain)
+/* The ID that a link in chain/ names, if its directory is whole and of this boot. */
+static char *lookup_name(struct builder_snapshots *s, const char *name)
 {
-	char hex[OCI_DIGEST_SIZE], target[256], boot_id[BOOT_ID_SIZE] = "";
+	char target[256], boot_id[BOOT_ID_SIZE] = "";
 	ib_autofree char *boot = NULL;
 	ib_autoclose int fd = -1;
-	ssize_t n = readlinkat(s->chains, oci_digest_hex(&chain->digest, hex), target, sizeof target - 1);
+	ssize_t n = readlinkat(s->chains, name, target, sizeof target - 1);
 
 	if (n <= 3)
 		return NULL;
@@ -122,6 +123,13 @@ char *snapshot_lookup(struct builder_snapshots *s, const struct oci_chain_id *ch
 	if (fd < 0 || ib_read_full(fd, boot_id, sizeof boot_id - 1) <= 0 || strcmp(boot_id, s->boot_id) != 0)
 		return NULL;
 	return ib_strdup(target + 3);
+}
+
+char *snapshot_lookup(struct builder_snapshots *s, const struct oci_chain_id *chain)
+{
+	char hex[OCI_DIGEST_SIZE];
+
+	return lookup_name(s, oci_digest_hex(&chain->digest, hex));
 }
 
 bool builder_snapshots_has(struct builder_snapshots *s, const struct oci_chain_id *chain)
@@ -153,23 +161,30 @@ int builder_snapshot_find(struct builder_snapshots *s, const struct oci_chain_id
 	return 0;
 }
 
-/* A link that leads to nothing usable (of another boot, say) is replaced; its directory goes. */
+/*
+ * A link that leads to nothing usable (of another boot, say) is replaced; its directory goes. Another process
+ * may be at the same: the names change places in one step, and what was taken away is removed only if it is
+ * still of no use, for else it is what that process works on.
+ */
 static int replace_link(struct builder_snapshots *s, const char *target, const char *hex, struct ib_err *err)
 {
-	ib_autofree char *temp = ib_asprintf(".%s", target + 3);
+	ib_autofree char *temp = ib_asprintf(".%s", target + 3), *usable = NULL;
 	char old[256];
 	ib_autoerr left = {0};	/* what stays of the old one is swept later */
-	ssize_t n = readlinkat(s->chains, hex, old, sizeof old - 1);
+	ssize_t n;
 
 	if (symlinkat(target, s->chains, temp) < 0)
 		return ib_fail_sys(err, errno, "publish snapshot");
-	if (renameat(s->chains, temp, s->chains, hex) < 0) {
+	if (renameat2(s->chains, temp, s->chains, hex, RENAME_EXCHANGE) < 0) {
 		int sys = errno;
 
 		(void)unlinkat(s->chains, temp, 0);	/* the failure that counts is the rename's */
 		return ib_fail_sys(err, sys, "publish snapshot");
 	}
-	if (n > 3) {
+	usable = lookup_name(s, temp);
+	n = readlinkat(s->chains, temp, old, sizeof old - 1);
+	(void)unlinkat(s->chains, temp, 0);	/* a name that begins with a dot is no chain's */
+	if (n > 3 && !usable) {
 		old[n] = '\0';
 		if (!strchr(old + 3, '/'))
 			(void)ib_remove_tree(s->dir, old + 3, &left);
