@@ -5,6 +5,8 @@
 #include "builder/exec/content-hash.h"
 #include "builder/exec/selection.h"
 #include "builder/exec/content-open.h"
+#include "builder/exec/far-walk.h"
+#include "builder/exec/stat-cache.h"
 #include "oci/base/alloc.h"
 #include "oci/base/str.h"
 
@@ -80,16 +82,22 @@ static void add_entry(struct digester *d, enum tag tag, const char *name, const 
 	add_record(d, &record, name);
 }
 
+static void add_target(struct digester *d, const char *target)
+{
+	struct record record = {.n = 0};
+
+	add_record(d, &record, target);
+}
+
 static int add_link_target(struct digester *d, const struct exec_source_entry *entry, struct ib_err *err)
 {
 	char target[PATH_MAX + 1];
 	ssize_t n = readlinkat(entry->dirfd, entry->name, target, PATH_MAX);
-	struct record record = {.n = 0};
 
 	if (n < 0)
 		return exec_content_fail(err, "read", entry->full);
 	target[n] = '\0';
-	add_record(d, &record, target);
+	add_target(d, target);
 	return 0;
 }
 
@@ -125,10 +133,43 @@ static int add_below(struct digester *d, const struct exec_source_entry *entry, 
 	return add_content(d, d->shown.s, entry->st, entry->dirfd, entry->name, err);
 }
 
+/* The same for what another thread found. */
+static int add_far(struct digester *d, const struct exec_far_entry *entry, struct ib_err *err)
+{
+	add_entry(d, TAG_ENTRY, entry->path, &entry->st);
+	if (entry->target)
+		add_target(d, entry->target);
+	if (!S_ISREG(entry->st.st_mode))
+		return 0;
+	d->shown.len = d->shown_base;
+	ib_str_adds(&d->shown, entry->path);
+	return add_content(d, d->shown.s, &entry->st, -1, entry->full, err);
+}
+
+/*
+ * Where to divide the walk of a directory: at the file in the middle of what was there last time, as a path
+ * below the directory (caller's). NULL: not at all. With exceptions in the ignore file an entry's place depends
+ * on what comes after it, and the two parts would not meet.
+ */
+static char *divide(const struct digester *d)
+{
+	ib_autofree char *middle = NULL;
+
+	if (!d->cache || (d->tree->ignore && builder_ignore_has_exceptions(d->tree->ignore)))
+		return NULL;
+	middle = exec_stat_cache_middle(d->cache, d->source);
+	if (!middle || strncmp(middle, d->shown.s, d->shown_base) != 0)
+		return NULL;
+	return ib_strdup(middle + d->shown_base);
+}
+
 static int add_directory(struct digester *d, const struct exec_item *item, struct ib_err *err)
 {
 	IB_CLEANUP(exec_source_walk_freep) struct exec_source_walk *walk = NULL;
+	IB_CLEANUP(exec_far_walk_freep) struct exec_far_walk *far = NULL;
+	ib_autofree char *middle = NULL;
 	const struct exec_source_entry *entry;
+	const struct exec_far_entry *far_entry;
 	int r;
 
 	if (exec_source_walk_new(d->tree, item->path, &walk, err) < 0)
@@ -138,8 +179,16 @@ static int add_directory(struct digester *d, const struct exec_item *item, struc
 	if (*item->shown)
 		ib_str_addc(&d->shown, '/');
 	d->shown_base = d->shown.len;
-	while ((r = exec_source_walk_next(walk, &entry, err)) > 0)
+	middle = divide(d);
+	far = middle ? exec_far_walk_start(d->tree, item->path, middle) : NULL;
+	while ((r = exec_source_walk_next(walk, &entry, err)) > 0) {
+		if (far && exec_path_order(entry->path, strlen(entry->path), middle, strlen(middle)) >= 0)
+			break;
 		if (add_below(d, entry, err) < 0)
+			return -1;
+	}
+	while (r >= 0 && far && (r = exec_far_walk_next(far, &far_entry, err)) > 0)
+		if (add_far(d, far_entry, err) < 0)
 			return -1;
 	return r;
 }

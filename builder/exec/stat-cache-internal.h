@@ -46,6 +46,13 @@ void cache_reader_open(struct cache_reader *reader, int dir, const char *name, c
 void cache_reader_next(struct cache_reader *reader);	/* record is NULL at the end or at the first damage */
 void cache_reader_done(struct cache_reader *reader);
 
+/*
+ * The file that lies in the middle of a large cache, so that a walk can be divided in two. False when the cache
+ * is small, or not there.
+ */
+bool cache_reader_middle(const struct cache_reader *reader, uint32_t *ret_source,
+			 char path[static CACHE_MAX_PATH + 1]);
+
 /* Order of the walk: <0, 0, >0. Neither path needs a NUL. */
 int cache_order(uint32_t source, const char *path, size_t len, const struct cache_record *record);
 

@@ -70,6 +70,16 @@ bool exec_stat_cache_find(struct exec_stat_cache *cache, uint32_t source, const 
 	return true;
 }
 
+char *exec_stat_cache_middle(const struct exec_stat_cache *cache, uint32_t source)
+{
+	ib_autofree char *path = ib_malloc(CACHE_MAX_PATH + 1);
+	uint32_t found;
+
+	if (!cache_reader_middle(&cache->reader, &found, path) || found != source)
+		return NULL;
+	return ib_steal_ptr(&path);
+}
+
 /* Could the file change yet without its ctime showing it? */
 static bool is_young(const struct exec_stat_cache *cache, const struct exec_stat_key *key)
 {

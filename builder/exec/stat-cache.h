@@ -37,6 +37,12 @@ struct exec_stat_key exec_stat_key_of(const struct stat *st);
 
 struct exec_stat_cache;	/* owned by one thread */
 
+/*
+ * Order of a walk: bytes, with '/' before everything, so that what is in a directory comes before names that
+ * extend its own. <0, 0, >0.
+ */
+int exec_path_order(const char *a, size_t a_len, const char *b, size_t b_len);
+
 /* The cache of the selection that key names, in the directory dir (made when missing). Never NULL. */
 struct exec_stat_cache *exec_stat_cache_open(const char *dir, const struct oci_digest *key);
 
@@ -46,6 +52,12 @@ struct exec_stat_cache *exec_stat_cache_open(const char *dir, const struct oci_d
  */
 bool exec_stat_cache_find(struct exec_stat_cache *cache, uint32_t source, const char *path,
 			  const struct exec_stat_key *key, struct exec_content *ret_content, uint64_t *ret_place);
+
+/*
+ * The path of a file in the middle of what the cache knows (caller's), to divide a walk of this source there;
+ * NULL when the cache is small or begins with another source.
+ */
+char *exec_stat_cache_middle(const struct exec_stat_cache *cache, uint32_t source);
 
 /*
  * Note the content of a file, in the order of the walk; place is 0 when it was not found. May lag behind

@@ -414,6 +414,52 @@ static void many_files_and_chunks_give_one_digest_every_time(void **state)
 	}
 }
 
+/* The digest with the cache, twice: as it is found, and as it was left; both are that without one. */
+static void expect_same_with_cache(const struct fixture *f, const char *ignore)
+{
+	struct oci_digest plain = digest_with(f, ".", &(struct options){.ignore = ignore});
+
+	for (int i = 0; i < 2; i++) {
+		struct options o = {.cache = true, .ignore = ignore};
+		struct oci_digest cached = digest_with(f, ".", &o);
+
+		assert_true(oci_digest_equal(&plain, &cached));
+	}
+}
+
+static void a_walk_divided_between_threads_gives_the_same_digest(void **state)
+{
+	struct fixture *f = *state;
+
+	/* 9,000 records pass the megabyte from which a cache divides the walk. */
+	for (int i = 0; i < 9000; i++) {
+		char spec[128];
+
+		if (i % 300 == 0) {
+			(void)snprintf(spec, sizeof spec, "d 755 0:0 1 d%02d\nl - 0:0 1 d%02d/link ../x%d\n", i / 300,
+				       i / 300, i);
+			files_make(f->context, spec);
+		}
+		(void)snprintf(spec, sizeof spec, "f 644 0:0 1 d%02d/a-name-of-some-length-%04d A%d\n", i / 300, i, i);
+		files_make(f->context, spec);
+	}
+	let_files_age();
+	expect_same_with_cache(f, NULL);
+	files_make(f->context, "f 644 0:0 1 d00/a-name-of-some-length-0001 B1\n"
+			       "f 644 0:0 1 d29/a-name-of-some-length-8999 B8999\nf 644 0:0 1 d30-new N\n");
+	let_files_age();
+	expect_same_with_cache(f, NULL);
+	for (int i = 4400; i < 4600; i++) {	/* among them the one in the middle */
+		char name[64];
+
+		(void)snprintf(name, sizeof name, "d%02d/a-name-of-some-length-%04d", i / 300, i);
+		assert_int_equal(unlinkat(f->context, name, 0), 0);
+	}
+	expect_same_with_cache(f, NULL);
+	expect_same_with_cache(f, "d0*\n**/*7\n");
+	expect_same_with_cache(f, "d*\n!d1*/*3\n");
+}
+
 static void expect_unreadable(const struct fixture *f)
 {
 	IB_CLEANUP(oci_union_freep) struct oci_union *tree = files_union(dup(f->context), OCI_UNION_PLAIN);
@@ -482,6 +528,7 @@ int main(void)
 		ROW(a_cache_that_cannot_be_written_is_no_error),
 		ROW(the_order_of_names_around_a_slash_fits_the_cache),
 		ROW(many_files_and_chunks_give_one_digest_every_time),
+		ROW(a_walk_divided_between_threads_gives_the_same_digest),
 		ROW(every_chunk_of_a_large_file_counts),
 		ROW(a_file_that_cannot_be_read_is_an_error),
 	};
