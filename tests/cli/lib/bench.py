@@ -97,6 +97,10 @@ class Bench:
             os.chown(self.dir, user[0], user[1])
             os.chown(self.context, user[0], user[1])
 
+    def use_store(self, name):
+        self.root = self.dir / name
+        self.env['IMGBUILD_ROOT'] = str(self.root)
+
     # ---- running
 
     def start(self, *args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=None,
@@ -367,6 +371,9 @@ def clean_up(top):
     mounts = [line.split()[4] for line in Path('/proc/self/mountinfo').read_text().splitlines()]
     for mount in reversed([mount for mount in mounts if mount == str(top) or mount.startswith(f'{top}/')]):
         subprocess.run(['umount', '-l', mount], check=False, capture_output=True)
+    for layout in top.glob('**/oci-layout') if os.geteuid() else ():
+        # What belongs to a user's subordinate ids only a program in a user namespace can remove.
+        subprocess.run([PROGRAM, 'prune', '--all', '--root', layout.parent], check=False, capture_output=True)
     # rm, not shutil: it goes as deep as a test makes it
     subprocess.run(['chmod', '-R', 'u+rwx', top], check=False, capture_output=True)
     subprocess.run(['rm', '-rf', top], check=False, capture_output=True)
