@@ -74,10 +74,11 @@ bool builder_cache_find(struct builder_cache *cache, const struct builder_key *k
 	if (!s)
 		return false;
 	bind_digest(s, 1, &key->digest);
-	found = sqlite3_step(s) == SQLITE_ROW && column_digest(s, 0, &result.diff_id.digest);
-	result.created.tv_sec = sqlite3_column_int64(s, 1);
-	result.created.tv_nsec = (long)sqlite3_column_int64(s, 2);
-	used = sqlite3_column_int64(s, 3);
+	found = sqlite3_step(s) == SQLITE_ROW && column_digest(s, 0, &result.diff_id.digest) &&
+		column_digest(s, 1, &result.chain.digest);
+	result.created.tv_sec = sqlite3_column_int64(s, 2);
+	result.created.tv_nsec = (long)sqlite3_column_int64(s, 3);
+	used = sqlite3_column_int64(s, 4);
 	builder_db_end(cache->db, s);
 	if (!found)
 		return false;
@@ -96,8 +97,9 @@ void builder_cache_store(struct builder_cache *cache, const struct builder_key *
 		return;
 	bind_digest(s, 1, &key->digest);
 	bind_digest(s, 2, &result->diff_id.digest);
-	(void)sqlite3_bind_int64(s, 3, result->created.tv_sec);
-	(void)sqlite3_bind_int64(s, 4, result->created.tv_nsec);
+	bind_digest(s, 3, &result->chain.digest);
+	(void)sqlite3_bind_int64(s, 4, result->created.tv_sec);
+	(void)sqlite3_bind_int64(s, 5, result->created.tv_nsec);
 	(void)sqlite3_step(s);	/* not remembered: done again next time */
 	builder_db_end(cache->db, s);
 }

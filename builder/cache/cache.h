@@ -42,6 +42,7 @@ void builder_key_finish(struct builder_key_maker *maker, struct builder_key *ret
 /* The result of a step. */
 struct builder_result {
 	struct oci_diff_id diff_id;
+	struct oci_chain_id chain;	/* the layer with those that it was made on */
 	struct timespec created;	/* when the layer was first made */
 };
 

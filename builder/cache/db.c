@@ -8,20 +8,20 @@
 
 #include "oci/base/poison.h"
 
-#define SCHEMA_VERSION 1	/* another one in the file: it is made anew */
+#define SCHEMA_VERSION 2	/* another one in the file: it is made anew */
 #define BUSY_MS 10000		/* other processes write for milliseconds at most */
 
 static const char schema[] =
-	"CREATE TABLE step (key BLOB PRIMARY KEY, diff_id BLOB NOT NULL, created_s INTEGER NOT NULL,"
-	" created_ns INTEGER NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE step (key BLOB PRIMARY KEY, diff_id BLOB NOT NULL, chain BLOB NOT NULL,"
+	" created_s INTEGER NOT NULL, created_ns INTEGER NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE alias (key BLOB PRIMARY KEY, target BLOB NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE layer (diff_id BLOB NOT NULL, compression INTEGER NOT NULL, level INTEGER NOT NULL,"
 	" digest BLOB NOT NULL, size INTEGER NOT NULL, tar_size INTEGER NOT NULL, added INTEGER NOT NULL,"
 	" PRIMARY KEY (diff_id, compression, level)) WITHOUT ROWID;";
 
 static const char *const queries[DB_QUERIES] = {
-	[DB_FIND_STEP] = "SELECT diff_id, created_s, created_ns, used FROM step WHERE key = ?1",
-	[DB_STORE_STEP] = "INSERT OR REPLACE INTO step VALUES (?1, ?2, ?3, ?4, unixepoch())",
+	[DB_FIND_STEP] = "SELECT diff_id, chain, created_s, created_ns, used FROM step WHERE key = ?1",
+	[DB_STORE_STEP] = "INSERT OR REPLACE INTO step VALUES (?1, ?2, ?3, ?4, ?5, unixepoch())",
 	[DB_TOUCH_STEP] = "UPDATE step SET used = unixepoch() WHERE key = ?1",
 	[DB_FIND_ALIAS] = "SELECT target FROM alias WHERE key = ?1",
 	[DB_STORE_ALIAS] = "INSERT OR REPLACE INTO alias VALUES (?1, ?2)",

@@ -56,18 +56,17 @@ static int write_layer(const struct commit *commit, struct oci_layer *ret_layer,
 }
 
 /* Only what is known in full, below included, gets its name on disk and in the cache. */
-static int publish(const struct commit *commit, const struct oci_layer *written, struct ib_err *err)
+static int publish(struct commit *commit, const struct oci_layer *written, struct ib_err *err)
 {
 	struct exec_engine *engine = commit->engine;
 	struct exec_layer *layer = commit->layer;
 	struct builder_result result = {.diff_id = written->diff_id, .created = layer->created};
-	struct oci_chain_id chain;
 
-	if (exec_stack_wait(engine, &commit->below, err) < 0)
+	if (exec_stack_settle(engine, &commit->below, err) < 0)
 		return -1;
-	exec_stack_chain(&commit->below, commit->below.n, &chain);
-	oci_chain_id_append(&chain, &written->diff_id, &chain);
-	if (builder_snapshot_publish(layer->snapshot, &chain, err) < 0)
+	exec_stack_chain(&commit->below, &result.chain);
+	oci_chain_id_append(&result.chain, &written->diff_id, &result.chain);
+	if (builder_snapshot_publish(layer->snapshot, &result.chain, err) < 0)
 		return -1;
 	if (layer->exported)
 		builder_cache_store_layer(engine->env.cache, written, &engine->options.compression);
@@ -81,17 +80,19 @@ static void commit_run(void *arg)
 	struct exec_engine *engine = commit->engine;
 	struct oci_layer written = {0};
 	ib_autoerr err = {0};
+	bool done = ib_check_cancelled(&err) == 0 && write_layer(commit, &written, &err) == 0 &&
+		    publish(commit, &written, &err) == 0;
 
-	if (ib_check_cancelled(&err) < 0 || write_layer(commit, &written, &err) < 0 ||
-	    publish(commit, &written, &err) < 0) {
+	pthread_mutex_lock(&engine->lock);
+	commit->layer->diff_id = written.diff_id;
+	commit->layer->done = done;
+	commit->layer->broken = !done;
+	engine->committing--;
+	pthread_cond_broadcast(&engine->changed);
+	pthread_mutex_unlock(&engine->lock);
+	if (!done) {
 		ib_wrap(&err, "write layer");
 		exec_fail(engine, &commit->place, &err);
-	} else {
-		pthread_mutex_lock(&engine->lock);
-		commit->layer->diff_id = written.diff_id;
-		commit->layer->done = true;
-		pthread_cond_broadcast(&engine->changed);
-		pthread_mutex_unlock(&engine->lock);
 	}
 	oci_layer_done(&written);
 	exec_stack_done(engine, &commit->below);
@@ -100,7 +101,7 @@ static void commit_run(void *arg)
 	free(commit);
 }
 
-void exec_commit(struct exec_engine *engine, const struct plan_step *step, const struct exec_stack *below,
+void exec_commit(struct exec_engine *engine, const struct exec_place *place, const struct exec_stack *below,
 		 struct builder_snapshot *parent, struct exec_layer *layer)
 {
 	struct commit *commit = ib_new(struct commit);
@@ -109,6 +110,9 @@ void exec_commit(struct exec_engine *engine, const struct plan_step *step, const
 	exec_stack_copy(engine, &commit->below, below);
 	commit->parent = builder_snapshot_ref(parent);
 	commit->layer = exec_layer_ref(engine, layer);
-	commit->place = (struct exec_place){step->line, step->end_line};
+	commit->place = *place;
+	pthread_mutex_lock(&engine->lock);
+	engine->committing++;
+	pthread_mutex_unlock(&engine->lock);
 	ib_pool_submit(engine->committers, commit_run, commit);
 }

@@ -17,6 +17,7 @@ struct exec_layer {
 	int refs;	/* all fields: guarded by the engine's lock; snapshot and results never change once set */
 	bool made;	/* the step is done: snapshot is set, or the layer is known from before */
 	bool done;	/* diff_id is set and the layer is where it has to be */
+	bool broken;	/* writing it failed: it will never be done */
 	bool exported;	/* it gets a blob */
 	struct oci_diff_id diff_id;
 	struct timespec created;
@@ -32,6 +33,14 @@ struct exec_stack {
 	struct exec_layer **v;
 	size_t n, cap;
 	size_t n_base;	/* those of the base image */
+	struct oci_chain_id chain;	/* of the first n_chained, as far as anybody asked */
+	size_t n_chained;
+};
+
+/* Somebody unpacks a stack that begins with this layer. */
+struct exec_unpacking {
+	struct oci_diff_id bottom;
+	struct exec_unpacking *next;
 };
 
 enum exec_stage_state { EXEC_IDLE, EXEC_DEMANDED, EXEC_RUNNING, EXEC_DONE };
@@ -43,6 +52,7 @@ struct exec_stage {
 
 	enum exec_stage_state state;	/* engine's lock */
 	struct exec_stack stack;	/* its thread's while RUNNING; everybody's to read when DONE */
+	/* Written by its thread under the engine's lock, so that others may read them when key_complete. */
 	struct builder_key *keys;	/* of the first n_keys steps, after the base's key */
 	size_t n_keys;
 	struct builder_key base_key;
@@ -66,6 +76,8 @@ struct exec_engine {
 	pthread_cond_t changed;
 	struct exec_layer *running;	/* by key: steps being made or made in this build */
 	struct builder_snapshots *snapshots;	/* opened when first needed, under snapshots_lock */
+	struct exec_unpacking *unpacking;
+	size_t committing;		/* layers handed to the committers and not yet done or broken */
 	bool failed;
 	struct ib_err failure;
 	struct exec_place failed_at;
@@ -77,7 +89,10 @@ struct exec_engine {
 
 /* engine.c */
 
-/* Record the first failure, stop everything. Takes what is in err; place may be NULL. Returns -1. */
+/*
+ * Record the first failure, stop everything. Takes what is in err; place is NULL when a layer could not be
+ * written. A step that fails lets the layers of those before it be written, for the next build. Returns -1.
+ */
 int exec_fail(struct exec_engine *engine, const struct exec_place *place, struct ib_err *err);
 bool exec_stopped(struct exec_engine *engine);
 
@@ -99,20 +114,27 @@ void exec_stack_push_image(struct exec_stack *stack, struct exec_image *image);
 void exec_stack_copy(struct exec_engine *engine, struct exec_stack *to, const struct exec_stack *from);
 void exec_stack_done(struct exec_engine *engine, struct exec_stack *stack);
 
-/* Wait until every layer of the stack is done. */
+/* Wait until every layer of the stack is done; -1 with IB_CANCELLED when the build failed. */
 int exec_stack_wait(struct exec_engine *engine, const struct exec_stack *stack, struct ib_err *err);
-void exec_stack_chain(const struct exec_stack *stack, size_t n, struct oci_chain_id *ret_chain);
+
+/* The same for a layer on top of it, which is written even when a later step failed. */
+int exec_stack_settle(struct exec_engine *engine, const struct exec_stack *stack, struct ib_err *err);
+void exec_stack_chain(struct exec_stack *stack, struct oci_chain_id *ret_chain);	/* of layers that are done */
 
 /* The files of a stack: its snapshot, unpacked if need be; NULL for no layers. The caller's reference. */
 int exec_stack_materialize(struct exec_engine *engine, struct exec_stack *stack, int progress_step,
 			   struct builder_snapshot **ret_snapshot, struct ib_err *err);
 
-/* Is the layer that a record promises still there: its blob, or its snapshot on stack? */
-bool exec_layer_available(struct exec_engine *engine, const struct exec_stack *stack,
-			  const struct oci_diff_id *diff_id, bool *ret_blob);
+/*
+ * What is left of the layer that a record promises. A record of other layers below promises nothing here:
+ * what a step changed would lie on files that it never saw.
+ */
+enum exec_left { EXEC_LEFT_NOTHING, EXEC_LEFT_SNAPSHOT, EXEC_LEFT_BLOB };
+enum exec_left exec_layer_left(struct exec_engine *engine, struct exec_stack *stack,
+			       const struct builder_result *result);
 
 /* keys.c */
-void exec_base_key(struct exec_stage *stage);
+void exec_base_key(const struct exec_stage *stage, struct builder_key *ret_key);
 
 /*
  * The key of step index, when it can be told without running anything: 1 with *ret_key, 0 when it needs the
@@ -150,7 +172,7 @@ int exec_run_step(struct exec_stage *stage, const struct plan_step *step, int pr
 		  struct builder_snapshot *parent, struct builder_snapshot *upper, struct ib_err *err);
 
 /* commit.c: write the layer of a step in the background; layer is done afterwards. */
-void exec_commit(struct exec_engine *engine, const struct plan_step *step, const struct exec_stack *below,
+void exec_commit(struct exec_engine *engine, const struct exec_place *place, const struct exec_stack *below,
 		 struct builder_snapshot *parent, struct exec_layer *layer);
 
 #endif

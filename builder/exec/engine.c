@@ -14,18 +14,36 @@ void exec_result_done(struct exec_result *result)
 	*result = (struct exec_result){0};
 }
 
+/* Wait on changed for a short while: a signal handler sets its flag without telling anybody. With the lock. */
+static void wait_shortly(struct exec_engine *engine)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += 250000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	(void)pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
+}
+
 int exec_fail(struct exec_engine *engine, const struct exec_place *place, struct ib_err *err)
 {
+	bool first;
+
 	pthread_mutex_lock(&engine->lock);
-	if (!engine->failed) {
+	first = !engine->failed;
+	if (first) {
 		engine->failed = true;
 		if (place)
 			engine->failed_at = *place;
 		ib_err_move(&engine->failure, err);
-		ib_cancel();
 	}
 	pthread_cond_broadcast(&engine->changed);
+	while (first && place && engine->committing && !ib_cancelled())
+		wait_shortly(engine);
 	pthread_mutex_unlock(&engine->lock);
+	if (first)
+		ib_cancel();
 	return -1;
 }
 
@@ -179,7 +197,7 @@ static int probe_keys(struct exec_stage *stage, struct ib_err *err)
 	struct exec_engine *engine = stage->engine;
 	struct builder_key parent;
 
-	exec_base_key(stage);
+	exec_base_key(stage, &stage->base_key);
 	if (stage->plan->base == PLAN_BASE_STAGE && !engine->stages[stage->plan->base_stage].key_complete)
 		return 0;
 	stage->keys = ib_calloc(stage->plan->n_steps, sizeof *stage->keys);
@@ -327,7 +345,6 @@ static void wait_for_layers(struct exec_engine *engine, const struct exec_stack 
 	pthread_mutex_lock(&engine->lock);
 	while (!engine->failed && !stack_is_done(stack)) {
 		int64_t bytes = written_bytes(engine);
-		struct timespec until;
 
 		pthread_mutex_unlock(&engine->lock);
 		if (!step) {
@@ -335,13 +352,9 @@ static void wait_for_layers(struct exec_engine *engine, const struct exec_stack 
 			builder_progress_start(progress, step);
 		}
 		builder_progress_transfer(progress, step, "compressing", bytes, 0, false);
-		(void)clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += 250000000;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
 		pthread_mutex_lock(&engine->lock);
 		if (!engine->failed && !stack_is_done(stack))
-			(void)pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
+			wait_shortly(engine);
 	}
 	pthread_mutex_unlock(&engine->lock);
 	if (step)

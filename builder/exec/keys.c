@@ -30,7 +30,7 @@ static void finish(struct builder_key_maker *take_maker, struct builder_key *ret
 	builder_key_maker_free(take_maker);
 }
 
-void exec_base_key(struct exec_stage *stage)
+void exec_base_key(const struct exec_stage *stage, struct builder_key *ret_key)
 {
 	const struct exec_engine *engine = stage->engine;
 	const struct plan_stage *plan = stage->plan;
@@ -40,7 +40,7 @@ void exec_base_key(struct exec_stage *stage)
 	if (plan->base == PLAN_BASE_STAGE) {
 		const struct exec_stage *base = &engine->stages[plan->base_stage];
 
-		stage->base_key = base->n_keys ? base->keys[base->n_keys - 1] : base->base_key;
+		*ret_key = base->n_keys ? base->keys[base->n_keys - 1] : base->base_key;
 		return;
 	}
 	/* Layers, not the manifest: a base that differs in nothing but its labels gives the same steps. */
@@ -51,7 +51,7 @@ void exec_base_key(struct exec_stage *stage)
 	}
 	maker = builder_key_new("base");
 	builder_key_bytes(maker, "chain", chain.digest.raw, sizeof chain.digest.raw);
-	finish(maker, &stage->base_key);
+	finish(maker, ret_key);
 }
 
 static void run_key(const struct exec_stage *stage, const struct plan_step *step,
@@ -127,6 +127,19 @@ static int context_key(struct exec_stage *stage, size_t index, const struct buil
 	return r < 0 ? -1 : 1;
 }
 
+/* The key of a stage's last step, if all its keys are known. Its own thread may be about to change them. */
+static bool stage_key(struct exec_engine *engine, const struct exec_stage *stage, struct builder_key *ret_key)
+{
+	bool complete;
+
+	pthread_mutex_lock(&engine->lock);
+	complete = stage->key_complete;
+	if (complete)
+		*ret_key = stage->n_keys ? stage->keys[stage->n_keys - 1] : stage->base_key;
+	pthread_mutex_unlock(&engine->lock);
+	return complete;
+}
+
 /*
  * The cheap key of a COPY --from: how its source was made instead of what is in it. False when that is not
  * known.
@@ -139,18 +152,13 @@ static bool alias_key(const struct exec_stage *stage, size_t index, const struct
 	const struct exec_stage *from = &engine->stages[step->from_stage];
 	struct oci_chain_id chain = {0};
 	struct builder_key_maker *maker;
-	bool complete;
+	struct builder_key key;
 
-	pthread_mutex_lock(&engine->lock);
-	complete = from->key_complete;
-	pthread_mutex_unlock(&engine->lock);
-	if (step->from == PLAN_FROM_STAGE && !complete)
+	if (step->from == PLAN_FROM_STAGE && !stage_key(engine, from, &key))
 		return false;
 	maker = copy_start(stage, step, "copy-from", parent);
 	if (step->from == PLAN_FROM_STAGE) {
-		const struct builder_key *key = from->n_keys ? &from->keys[from->n_keys - 1] : &from->base_key;
-
-		builder_key_bytes(maker, "stage", key->digest.raw, sizeof key->digest.raw);
+		builder_key_bytes(maker, "stage", key.digest.raw, sizeof key.digest.raw);
 	} else {
 		const struct oci_config *config = engine->plan->images[step->from_image].config;
 
@@ -158,6 +166,10 @@ static bool alias_key(const struct exec_stage *stage, size_t index, const struct
 		builder_key_bytes(maker, "image", chain.digest.raw, sizeof chain.digest.raw);
 	}
 	builder_key_list(maker, "sources", &step->sources);
+	for (size_t i = 0; i < step->n_inline_files; i++) {
+		builder_key_text(maker, "file", step->inline_files[i].name);
+		builder_key_text(maker, "text", step->inline_files[i].content);
+	}
 	finish(maker, ret_key);
 	return true;
 }

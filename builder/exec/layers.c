@@ -66,6 +66,8 @@ void exec_stack_copy(struct exec_engine *engine, struct exec_stack *to, const st
 	for (size_t i = 0; i < from->n; i++)
 		exec_stack_push(to, exec_layer_ref(engine, from->v[i]));
 	to->n_base = from->n_base;
+	to->chain = from->chain;
+	to->n_chained = from->n_chained;
 }
 
 void exec_stack_done(struct exec_engine *engine, struct exec_stack *stack)
@@ -96,11 +98,32 @@ int exec_stack_wait(struct exec_engine *engine, const struct exec_stack *stack, 
 	return failed ? ib_fail(err, IB_CANCELLED, "interrupted") : 0;
 }
 
-void exec_stack_chain(const struct exec_stack *stack, size_t n, struct oci_chain_id *ret_chain)
+static bool is_broken(const struct exec_stack *stack)
 {
-	*ret_chain = (struct oci_chain_id){0};
-	for (size_t i = 0; i < n; i++)
-		oci_chain_id_append(ret_chain, &stack->v[i]->diff_id, ret_chain);
+	for (size_t i = 0; i < stack->n; i++)
+		if (stack->v[i]->broken)
+			return true;
+	return false;
+}
+
+int exec_stack_settle(struct exec_engine *engine, const struct exec_stack *stack, struct ib_err *err)
+{
+	bool broken;
+
+	pthread_mutex_lock(&engine->lock);
+	/* Each layer below is known or was handed to the committers before: one way or the other, it ends. */
+	while (!is_broken(stack) && !all_done(stack))
+		pthread_cond_wait(&engine->changed, &engine->lock);
+	broken = is_broken(stack);
+	pthread_mutex_unlock(&engine->lock);
+	return broken ? ib_fail(err, IB_CANCELLED, "interrupted") : 0;
+}
+
+void exec_stack_chain(struct exec_stack *stack, struct oci_chain_id *ret_chain)
+{
+	for (; stack->n_chained < stack->n; stack->n_chained++)
+		oci_chain_id_append(&stack->chain, &stack->v[stack->n_chained]->diff_id, &stack->chain);
+	*ret_chain = stack->chain;
 }
 
 /* Where unpacking gets the blobs of a stack from, and how far it is. */
@@ -187,6 +210,53 @@ static int unpack(struct exec_engine *engine, struct exec_stack *stack, int prog
 	return 0;
 }
 
+/* Of one base, unpacked by two stages at once, every layer would be fetched and written twice. */
+static int begin_unpacking(struct exec_engine *engine, struct exec_unpacking *mine, struct ib_err *err)
+{
+	const struct exec_unpacking *other;
+	bool failed;
+
+	pthread_mutex_lock(&engine->lock);
+	do {
+		for (other = engine->unpacking; other; other = other->next)
+			if (oci_digest_equal(&other->bottom.digest, &mine->bottom.digest))
+				break;
+		if (other && !engine->failed)
+			pthread_cond_wait(&engine->changed, &engine->lock);
+	} while (other && !engine->failed);
+	failed = engine->failed;
+	mine->next = engine->unpacking;
+	if (!failed)
+		engine->unpacking = mine;
+	pthread_mutex_unlock(&engine->lock);
+	return failed ? ib_fail(err, IB_CANCELLED, "interrupted") : 0;
+}
+
+static void end_unpacking(struct exec_engine *engine, struct exec_unpacking *mine)
+{
+	struct exec_unpacking **p = &engine->unpacking;
+
+	pthread_mutex_lock(&engine->lock);
+	while (*p != mine)
+		p = &(*p)->next;
+	*p = mine->next;
+	pthread_cond_broadcast(&engine->changed);
+	pthread_mutex_unlock(&engine->lock);
+}
+
+static int unpack_alone(struct exec_engine *engine, struct exec_stack *stack, int progress_step,
+			struct builder_snapshot **ret_snapshot, struct ib_err *err)
+{
+	struct exec_unpacking mine = {.bottom = stack->v[0]->diff_id};
+	int r;
+
+	if (begin_unpacking(engine, &mine, err) < 0)
+		return -1;
+	r = unpack(engine, stack, progress_step, ret_snapshot, err);
+	end_unpacking(engine, &mine);
+	return r;
+}
+
 /* The top layer's snapshot, if somebody has it open already. */
 static struct builder_snapshot *snapshot_at_hand(struct exec_engine *engine, const struct exec_layer *top)
 {
@@ -213,7 +283,7 @@ int exec_stack_materialize(struct exec_engine *engine, struct exec_stack *stack,
 		return 0;
 	/* A layer without a snapshot is found by its chain ID: all below must be known by then. */
 	if (exec_stack_wait(engine, stack, err) < 0 ||
-	    unpack(engine, stack, progress_step, &snapshot, err) < 0)
+	    unpack_alone(engine, stack, progress_step, &snapshot, err) < 0)
 		return -1;
 	mine = builder_snapshot_ref(snapshot);
 	pthread_mutex_lock(&engine->lock);
@@ -225,25 +295,34 @@ int exec_stack_materialize(struct exec_engine *engine, struct exec_stack *stack,
 	return 0;
 }
 
-bool exec_layer_available(struct exec_engine *engine, const struct exec_stack *stack,
-			  const struct oci_diff_id *diff_id, bool *ret_blob)
+static bool has_blob(struct exec_engine *engine, const struct oci_diff_id *diff_id)
+{
+	struct oci_layer blob;
+	bool has;
+
+	if (!builder_cache_find_layer(engine->env.cache, diff_id, NULL, true, &blob))
+		return false;
+	has = oci_store_has(engine->env.store, &blob.desc.digest, blob.desc.size);
+	oci_layer_done(&blob);
+	return has;
+}
+
+enum exec_left exec_layer_left(struct exec_engine *engine, struct exec_stack *stack,
+			       const struct builder_result *result)
 {
 	struct builder_snapshots *snapshots;
 	struct oci_chain_id chain;
-	struct oci_layer blob;
-	ib_autoerr err = {0};
+	ib_autoerr err = {0};	/* a build that failed goes no further; without snapshots the step runs again */
 
-	*ret_blob = false;
-	if (builder_cache_find_layer(engine->env.cache, diff_id, NULL, true, &blob)) {
-		*ret_blob = oci_store_has(engine->env.store, &blob.desc.digest, blob.desc.size);
-		oci_layer_done(&blob);
-	}
-	if (*ret_blob)
-		return true;
-	/* Whoever cannot open snapshots has none: the step runs again. */
-	if (!all_done(stack) || exec_snapshots(engine, &snapshots, &err) < 0)
-		return false;
-	exec_stack_chain(stack, stack->n, &chain);
-	oci_chain_id_append(&chain, diff_id, &chain);
-	return builder_snapshots_has(snapshots, &chain);
+	if (exec_stack_wait(engine, stack, &err) < 0)
+		return EXEC_LEFT_NOTHING;
+	exec_stack_chain(stack, &chain);
+	oci_chain_id_append(&chain, &result->diff_id, &chain);
+	if (!oci_digest_equal(&chain.digest, &result->chain.digest))
+		return EXEC_LEFT_NOTHING;
+	if (has_blob(engine, &result->diff_id))
+		return EXEC_LEFT_BLOB;
+	if (exec_snapshots(engine, &snapshots, &err) < 0 || !builder_snapshots_has(snapshots, &chain))
+		return EXEC_LEFT_NOTHING;
+	return EXEC_LEFT_SNAPSHOT;
 }

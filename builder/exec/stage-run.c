@@ -23,8 +23,31 @@ static int start_stack(struct exec_stage *stage, struct ib_err *err)
 		exec_stack_push_image(&stage->stack, engine->plan->images[plan->base_image].handle);
 		stage->stack.n_base = stage->stack.n;
 	}
-	exec_base_key(stage);
 	return 0;
+}
+
+/* What the probe took for known does not hold from step index on. */
+static void forget_keys(struct exec_stage *stage, size_t index)
+{
+	if (index < stage->n_keys)
+		stage->n_keys = index;
+	stage->key_complete = false;
+}
+
+/* The base's key, now that the base is done: it may be another one than the probe had. */
+static void start_keys(struct exec_stage *stage)
+{
+	struct exec_engine *engine = stage->engine;
+	struct builder_key base;
+
+	exec_base_key(stage, &base);
+	pthread_mutex_lock(&engine->lock);
+	if (!stage->keys)
+		stage->keys = ib_calloc(stage->plan->n_steps, sizeof *stage->keys);
+	if (!oci_digest_equal(&base.digest, &stage->base_key.digest))
+		forget_keys(stage, 0);
+	stage->base_key = base;
+	pthread_mutex_unlock(&engine->lock);
 }
 
 /* A key that the probe could not tell. sources are open afterwards if they had to be read. */
@@ -45,23 +68,59 @@ static int find_key(struct exec_stage *stage, size_t index, const struct builder
 	return exec_step_content_key(stage, index, parent, sources->selection, &stage->keys[index], err);
 }
 
+/* A layer whose files are there gets its blob: it is written once more, now for the image. */
+static struct exec_layer *export_snapshot(struct exec_stage *stage, const struct builder_key *key,
+					  const struct timespec *created, struct builder_snapshot *take_snapshot)
+{
+	struct exec_engine *engine = stage->engine;
+	struct exec_layer *layer = ib_new(struct exec_layer);
+
+	layer->refs = 1;
+	layer->made = layer->exported = true;
+	layer->key = *key;
+	layer->created = *created;
+	layer->snapshot = take_snapshot;
+	exec_commit(engine, &(struct exec_place){0}, &stage->stack, take_snapshot->parent, layer);
+	return layer;
+}
+
+/* NULL when its files turn out to be gone, or what they lie on: the step runs again and tells why it can't. */
+static struct exec_layer *export_cached(struct exec_stage *stage, const struct builder_key *key,
+					const struct builder_result *result)
+{
+	struct exec_engine *engine = stage->engine;
+	builder_autosnapshot *parent = NULL;
+	struct builder_snapshots *snapshots;
+	struct builder_snapshot *snapshot;
+	ib_autoerr err = {0};
+
+	if (exec_snapshots(engine, &snapshots, &err) < 0 ||
+	    exec_stack_materialize(engine, &stage->stack, stage->from_step, &parent, &err) < 0 ||
+	    builder_snapshot_find(snapshots, &result->chain, parent, &snapshot, &err) < 0 || !snapshot)
+		return NULL;
+	return export_snapshot(stage, key, &result->created, snapshot);
+}
+
 /* The layer of an earlier build, if all that is needed of it is still there. */
 static struct exec_layer *find_cached(struct exec_stage *stage, const struct builder_key *key)
 {
 	struct exec_engine *engine = stage->engine;
 	struct builder_result result;
-	bool blob;
+	enum exec_left left;
 
 	if (engine->options.no_cache || !builder_cache_find(engine->env.cache, key, &result))
 		return NULL;
-	if (!exec_layer_available(engine, &stage->stack, &result.diff_id, &blob) || (stage->exported && !blob))
+	left = exec_layer_left(engine, &stage->stack, &result);
+	if (left == EXEC_LEFT_NOTHING)
 		return NULL;
+	if (left == EXEC_LEFT_SNAPSHOT && stage->exported)
+		return export_cached(stage, key, &result);
 	return exec_layer_known(&result.diff_id, &result.created);
 }
 
 /*
  * The layer of this key that another stage of this build makes or made; or, with *ret_mine, a new one that
- * the caller has to make. A layer without a blob does not serve a stage whose layers go into the image.
+ * the caller has to make.
  */
 static struct exec_layer *share_or_claim(struct exec_stage *stage, const struct builder_key *key, bool *ret_mine)
 {
@@ -70,21 +129,15 @@ static struct exec_layer *share_or_claim(struct exec_stage *stage, const struct 
 
 	pthread_mutex_lock(&engine->lock);
 	HASH_FIND(hh, engine->running, key, sizeof *key, layer);
-	*ret_mine = !layer || (stage->exported && !layer->exported);
-	if (*ret_mine) {
-		bool taken = layer != NULL;
-
+	*ret_mine = !layer;
+	if (!layer) {
 		layer = ib_new(struct exec_layer);
-		layer->refs = 1;
+		layer->refs = 1;	/* the table's */
 		layer->key = *key;
 		layer->exported = stage->exported;
-		if (!taken) {
-			layer->refs++;	/* the table's */
-			HASH_ADD(hh, engine->running, key, sizeof layer->key, layer);
-		}
-	} else {
-		layer->refs++;
+		HASH_ADD(hh, engine->running, key, sizeof layer->key, layer);
 	}
+	layer->refs++;
 	pthread_mutex_unlock(&engine->lock);
 	return layer;
 }
@@ -136,10 +189,13 @@ static int make(struct exec_stage *stage, size_t index, struct exec_sources *sou
 	pthread_mutex_lock(&engine->lock);
 	layer->snapshot = snapshot;
 	(void)clock_gettime(CLOCK_REALTIME, &layer->created);
+	pthread_mutex_unlock(&engine->lock);
+	/* Whoever stands on a layer finds it in the committers' queue before its own: they wait in order. */
+	exec_commit(engine, &(struct exec_place){step->line, step->end_line}, &stage->stack, parent, layer);
+	pthread_mutex_lock(&engine->lock);
 	layer->made = true;
 	pthread_cond_broadcast(&engine->changed);
 	pthread_mutex_unlock(&engine->lock);
-	exec_commit(engine, &stage->plan->steps[index], &stage->stack, parent, layer);
 	return 0;
 }
 
@@ -157,6 +213,14 @@ static int make_or_share(struct exec_stage *stage, size_t index, struct exec_sou
 		exec_layer_unref(engine, layer);
 		return -1;
 	}
+	/* A layer without a blob does not serve a stage whose layers go into the image. */
+	if (stage->exported && !layer->exported) {
+		struct exec_layer *shared = layer;
+
+		layer = export_snapshot(stage, &shared->key, &shared->created,
+					builder_snapshot_ref(shared->snapshot));
+		exec_layer_unref(engine, shared);
+	}
 	if (mine)
 		builder_progress_end(engine->env.progress, number, NULL);
 	else
@@ -165,15 +229,45 @@ static int make_or_share(struct exec_stage *stage, size_t index, struct exec_sou
 	return 0;
 }
 
+/*
+ * The cheap key of a COPY --from told how its source was made. When the step has to run after all, the source
+ * may have been made again, with another content: what is stored must have the key of what was copied.
+ */
+static int look_again(struct exec_stage *stage, size_t index, const struct builder_key *parent,
+		      struct exec_sources *sources, struct exec_layer **ret_cached, struct ib_err *err)
+{
+	const struct plan_step *step = &stage->plan->steps[index];
+	struct exec_engine *engine = stage->engine;
+	struct builder_key key;
+
+	if (sources->selection || (step->kind != PLAN_COPY && step->kind != PLAN_ADD) ||
+	    step->from == PLAN_FROM_CONTEXT)
+		return 0;
+	if (exec_sources_open(stage, step, stage->progress_steps[index], sources, err) < 0 ||
+	    exec_step_content_key(stage, index, parent, sources->selection, &key, err) < 0)
+		return -1;
+	if (oci_digest_equal(&key.digest, &stage->keys[index].digest))
+		return 0;
+	pthread_mutex_lock(&engine->lock);
+	forget_keys(stage, index);
+	stage->keys[index] = key;
+	pthread_mutex_unlock(&engine->lock);
+	*ret_cached = find_cached(stage, &key);
+	return 0;
+}
+
 static int run_step(struct exec_stage *stage, size_t index, const struct builder_key *parent,
 		    struct ib_err *err)
 {
 	struct exec_sources sources = {0};
-	struct exec_layer *cached;
+	struct exec_layer *cached = NULL;
 	int r = find_key(stage, index, parent, &sources, err);
 
-	if (r == 0) {
+	if (r == 0)
 		cached = find_cached(stage, &stage->keys[index]);
+	if (r == 0 && !cached)
+		r = look_again(stage, index, parent, &sources, &cached, err);
+	if (r == 0) {
 		if (cached) {
 			exec_stack_push(&stage->stack, cached);
 			builder_progress_cached(stage->engine->env.progress, stage->progress_steps[index]);
@@ -193,11 +287,12 @@ static int run_steps(struct exec_stage *stage, struct exec_place *ret_place, str
 	*ret_place = (struct exec_place){stage->plan->from->line, stage->plan->from->end_line};
 	if (start_stack(stage, err) < 0)
 		return -1;
-	if (!stage->keys)
-		stage->keys = ib_calloc(stage->plan->n_steps, sizeof *stage->keys);
+	start_keys(stage);
 	parent = stage->base_key;
 	for (size_t i = 0; i < stage->plan->n_steps; i++) {
 		*ret_place = (struct exec_place){stage->plan->steps[i].line, stage->plan->steps[i].end_line};
+		if (exec_stopped(engine))
+			return ib_fail(err, IB_CANCELLED, "interrupted");
 		if (ib_check_cancelled(err) < 0)
 			return -1;
 		if (run_step(stage, i, &parent, err) < 0) {

@@ -22,7 +22,7 @@ static void set(struct ib_err *err, enum ib_code code, int sys, char *take_text)
 	*err = (struct ib_err){.code = code, .sys = sys, .text = take_text};
 }
 
-int ib_fail(struct ib_err *err, enum ib_code code, const char *fmt, ...)
+int (ib_fail)(struct ib_err *err, enum ib_code code, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -32,7 +32,7 @@ int ib_fail(struct ib_err *err, enum ib_code code, const char *fmt, ...)
 	return -1;
 }
 
-int ib_fail_sys(struct ib_err *err, int sys, const char *fmt, ...)
+int (ib_fail_sys)(struct ib_err *err, int sys, const char *fmt, ...)
 {
 	ib_autofree char *what = NULL;
 	va_list ap;
@@ -46,7 +46,7 @@ int ib_fail_sys(struct ib_err *err, int sys, const char *fmt, ...)
 	return -1;
 }
 
-int ib_wrap(struct ib_err *err, const char *fmt, ...)
+int (ib_wrap)(struct ib_err *err, const char *fmt, ...)
 {
 	ib_autofree char *what = NULL;
 	char *text;
@@ -61,7 +61,7 @@ int ib_wrap(struct ib_err *err, const char *fmt, ...)
 	return -1;
 }
 
-int ib_err_hint(struct ib_err *err, const char *fmt, ...)
+int (ib_err_hint)(struct ib_err *err, const char *fmt, ...)
 {
 	ib_autofree char *hint = NULL;
 	char *text;

@@ -59,6 +59,15 @@ int ib_err_hint(struct ib_err *err, const char *fmt, ...) __attribute__((format(
 /* Move *take_from into *to, clearing what *to held. take_from is empty afterwards. */
 void ib_err_move(struct ib_err *to, struct ib_err *take_from);
 
+/*
+ * The result is spelled out for whoever reads the caller alone, compilers and analysers above all: they
+ * could not know otherwise that a failed call leaves by its failing path.
+ */
+#define ib_fail(...) __extension__({ (void)ib_fail(__VA_ARGS__); -1; })
+#define ib_fail_sys(...) __extension__({ (void)ib_fail_sys(__VA_ARGS__); -1; })
+#define ib_wrap(...) __extension__({ (void)ib_wrap(__VA_ARGS__); -1; })
+#define ib_err_hint(...) __extension__({ (void)ib_err_hint(__VA_ARGS__); -1; })
+
 /* The code that an errno stands for. */
 enum ib_code ib_code_of_errno(int sys);
 
