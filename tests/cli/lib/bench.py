@@ -21,7 +21,7 @@ BUSYBOX = '/usr/bin/busybox'
 MTIME = 981173106       # 2001-02-03 04:05:06 UTC
 # Nothing that runs here takes longer; under sanitizers on a busy machine everything takes long.
 SECONDS = 120
-APPLETS = ('sh', 'cat', 'chmod', 'chown', 'cp', 'dd', 'echo', 'env', 'false', 'id', 'kill', 'ln', 'ls', 'mkdir', 'mkfifo',
+APPLETS = ('sh', 'cat', 'chmod', 'chown', 'cp', 'dd', 'echo', 'env', 'false', 'head', 'id', 'kill', 'ln', 'ls', 'mkdir', 'mkfifo',
            'mknod', 'mv', 'rm', 'seq', 'setsid', 'sleep', 'stat', 'sync', 'test', 'touch', 'true', 'wc', 'yes')
 
 
