@@ -82,8 +82,13 @@ static void commit_run(void *arg)
 	ib_autoerr err = {0};
 	bool done = ib_check_cancelled(&err) == 0 && write_layer(commit, &written, &err) == 0 &&
 		    publish(commit, &written, &err) == 0;
+	bool first = false;
 
+	if (!done)
+		ib_wrap(&err, "write layer");
 	pthread_mutex_lock(&engine->lock);
+	if (!done)
+		first = exec_fail_locked(engine, &commit->place, &err);
 	commit->layer->diff_id = written.diff_id;
 	if (commit->layer->exported)
 		oci_descriptor_copy(&commit->layer->desc, &written.desc);
@@ -92,10 +97,8 @@ static void commit_run(void *arg)
 	engine->committing--;
 	pthread_cond_broadcast(&engine->changed);
 	pthread_mutex_unlock(&engine->lock);
-	if (!done) {
-		ib_wrap(&err, "write layer");
-		exec_fail(engine, &commit->place, &err);
-	}
+	if (first)
+		ib_cancel();
 	oci_layer_done(&written);
 	exec_stack_done(engine, &commit->below);
 	builder_snapshot_unref(commit->parent);

@@ -91,10 +91,15 @@ struct exec_engine {
 /* engine.c */
 
 /*
- * Record the first failure, stop everything. Takes what is in err; place is NULL when a layer could not be
- * written. A step that fails lets the layers of those before it be written, for the next build. Returns -1.
+ * Record the first failure, stop everything. Takes what is in err; place may be NULL. A step that fails lets the layers of those before it be written, for the next build. Returns -1.
  */
 int exec_fail(struct exec_engine *engine, const struct exec_place *place, struct ib_err *err);
+
+/*
+ * Only record it; true if it is the first. With the engine's lock, so that nobody can see what a failure
+ * broke before he can see the failure. The caller stops the build.
+ */
+bool exec_fail_locked(struct exec_engine *engine, const struct exec_place *place, struct ib_err *err);
 bool exec_stopped(struct exec_engine *engine);
 
 /* The snapshots, opened. */

@@ -26,18 +26,23 @@ static void wait_shortly(struct exec_engine *engine)
 	(void)pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
 }
 
+bool exec_fail_locked(struct exec_engine *engine, const struct exec_place *place, struct ib_err *err)
+{
+	if (engine->failed)
+		return false;
+	engine->failed = true;
+	if (place)
+		engine->failed_at = *place;
+	ib_err_move(&engine->failure, err);
+	return true;
+}
+
 int exec_fail(struct exec_engine *engine, const struct exec_place *place, struct ib_err *err)
 {
 	bool first;
 
 	pthread_mutex_lock(&engine->lock);
-	first = !engine->failed;
-	if (first) {
-		engine->failed = true;
-		if (place)
-			engine->failed_at = *place;
-		ib_err_move(&engine->failure, err);
-	}
+	first = exec_fail_locked(engine, place, err);
 	pthread_cond_broadcast(&engine->changed);
 	while (first && place && engine->committing && !ib_cancelled())
 		wait_shortly(engine);

@@ -64,7 +64,7 @@ def flip(content):
 
 def a_damaged_layer_is_not_built_upon(bench):
     for number, change in enumerate((flip, lambda c: c[:len(c) // 2], lambda c: c + b'more', lambda c: b'', lambda c: os.urandom(len(c)))):
-        shutil.rmtree(bench.root, ignore_errors=True)
+        bench.use_store(f'root-{number}')
         bench.import_base()
         damaged(bench, change)
         bench.dockerfile('FROM base:1', 'RUN echo x > /x')

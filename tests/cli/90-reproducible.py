@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The same input gives the same digest: whoever builds, with however many threads, on whatever snapshots."""
+import atexit
 import os
 import pwd
 import shutil
@@ -7,10 +8,10 @@ import subprocess
 import sys
 import tarfile
 
-from lib.bench import MTIME, Bench, Path, Skip, main, member, need_root, read_layer
+from lib.bench import MTIME, Bench, Skip, main, member, need_root, read_layer
 
 EPOCH = {'SOURCE_DATE_EPOCH': '1700000000'}
-# Names that nobody else has; made when missing, as root only.
+# Names that nobody else has; such users are made when missing, and removed again.
 WITH_IDS, WITHOUT_IDS = 'imgbuild-test-ids', 'imgbuild-test-one'
 
 
@@ -23,14 +24,13 @@ def user(name, ids):
         done = subprocess.run(['useradd', '--system', '--no-create-home', '--shell', '/bin/sh', name], capture_output=True, check=False)
         if done.returncode:
             raise Skip(f'needs a user that can be added: {done.stderr.decode().strip()}') from None
+        atexit.register(subprocess.run, ['userdel', name], capture_output=True, check=False)
         entry = pwd.getpwnam(name)
-    for file in (Path('/etc/subuid'), Path('/etc/subgid')):
-        lines = [line for line in (file.read_text() if file.exists() else '').splitlines() if not line.startswith(f'{name}:')]
-        if ids:
-            if not shutil.which('newuidmap'):
-                raise Skip('not installed: uidmap')
-            lines.append(f'{name}:700000:65536')
-        file.write_text('\n'.join(lines) + '\n')
+    if ids and not shutil.which('newuidmap'):
+        raise Skip('not installed: uidmap')
+    change = '--add' if ids else '--del'
+    subprocess.run(['usermod', f'{change}-subuids', '700000-765535', f'{change}-subgids', '700000-765535', name], capture_output=True,
+                   check=ids)
     return entry.pw_uid, entry.pw_gid
 
 

@@ -21,7 +21,7 @@ BUSYBOX = '/usr/bin/busybox'
 MTIME = 981173106       # 2001-02-03 04:05:06 UTC
 # Nothing that runs here takes longer; under sanitizers on a busy machine everything takes long.
 SECONDS = 120
-APPLETS = ('sh', 'cat', 'chmod', 'chown', 'cp', 'dd', 'echo', 'env', 'false', 'id', 'kill', 'ln', 'ls', 'mkdir', 'mkfifo',
+APPLETS = ('sh', 'cat', 'chmod', 'chown', 'cp', 'dd', 'echo', 'env', 'false', 'head', 'id', 'kill', 'ln', 'ls', 'mkdir', 'mkfifo',
            'mknod', 'mv', 'rm', 'seq', 'setsid', 'sleep', 'stat', 'sync', 'test', 'touch', 'true', 'wc', 'yes')
 
 
@@ -96,6 +96,10 @@ class Bench:
         if user:
             os.chown(self.dir, user[0], user[1])
             os.chown(self.context, user[0], user[1])
+
+    def use_store(self, name):
+        self.root = self.dir / name
+        self.env['IMGBUILD_ROOT'] = str(self.root)
 
     # ---- running
 
@@ -367,6 +371,9 @@ def clean_up(top):
     mounts = [line.split()[4] for line in Path('/proc/self/mountinfo').read_text().splitlines()]
     for mount in reversed([mount for mount in mounts if mount == str(top) or mount.startswith(f'{top}/')]):
         subprocess.run(['umount', '-l', mount], check=False, capture_output=True)
+    for layout in top.glob('**/oci-layout') if os.geteuid() else ():
+        # What belongs to a user's subordinate ids only a program in a user namespace can remove.
+        subprocess.run([PROGRAM, 'prune', '--all', '--root', layout.parent], check=False, capture_output=True)
     # rm, not shutil: it goes as deep as a test makes it
     subprocess.run(['chmod', '-R', 'u+rwx', top], check=False, capture_output=True)
     subprocess.run(['rm', '-rf', top], check=False, capture_output=True)
