@@ -91,7 +91,8 @@ struct exec_engine {
 /* engine.c */
 
 /*
- * Record the first failure, stop everything. Takes what is in err; place may be NULL. A step that fails lets the layers of those before it be written, for the next build. Returns -1.
+ * Record the first failure, stop everything. Takes what is in err; place may be NULL. A step that fails lets
+ * the layers of those before it be written, for the next build. Returns -1.
  */
 int exec_fail(struct exec_engine *engine, const struct exec_place *place, struct ib_err *err);
 
