@@ -1,7 +1,9 @@
 #include "builder/cache/db.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "oci/base/alloc.h"
@@ -121,8 +123,24 @@ static bool is_damage(int rc)
 	return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
 }
 
+/*
+ * Making a database, throwing one away, and the clean-up of the last one to close it are for one process at a
+ * time: SQLite tells the others that it is locked, and not all of them get to wait. A directory that takes no
+ * lock file does without.
+ */
+static int lock_for_change(const char *path)
+{
+	ib_autofree char *name = ib_asprintf("%s.lock", path);
+	int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd >= 0)
+		(void)flock(fd, LOCK_EX);	/* interrupted: as above */
+	return fd;
+}
+
 int builder_db_open(const char *path, struct builder_db **ret_db, struct ib_err *err)
 {
+	ib_autoclose int lock = lock_for_change(path);
 	sqlite3 *handle = NULL;
 	int rc = open_handle(path, &handle);
 	struct builder_db *db;
@@ -150,8 +168,11 @@ int builder_db_open(const char *path, struct builder_db **ret_db, struct ib_err 
 
 void builder_db_free(struct builder_db *db)
 {
+	ib_autoclose int lock = -1;
+
 	if (!db)
 		return;
+	lock = lock_for_change(db->path);
 	for (size_t i = 0; i < DB_QUERIES; i++)
 		(void)sqlite3_finalize(db->statements[i]);
 	close_handle(&db->handle);
