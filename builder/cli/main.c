@@ -89,10 +89,27 @@ static int check_not_misspelt(const char *word, struct ib_err *err)
 	return ib_fail(err, IB_USAGE, "there is no command '%s' (did you mean %s?)", shown, nearest);
 }
 
+/* `imgbuild --root DIR COMMAND`: the store may be named in front of the command; it is moved behind it. */
+static void move_root(int argc, char **argv)
+{
+	char *root[2] = {argc > 2 ? argv[1] : NULL, argc > 2 ? argv[2] : NULL};
+
+	if (argc > 3 && strcmp(root[0], "--root") == 0 && find_command(argv[3])) {
+		argv[1] = argv[3];
+		argv[2] = root[0];
+		argv[3] = root[1];
+	} else if (argc > 2 && strncmp(root[0], "--root=", 7) == 0 && find_command(root[1])) {
+		argv[1] = root[1];
+		argv[2] = root[0];
+	}
+}
+
 static int dispatch(int argc, char **argv, struct ib_err *err)
 {
-	const struct cli_command *command = argc > 1 ? find_command(argv[1]) : NULL;
+	const struct cli_command *command;
 
+	move_root(argc, argv);
+	command = argc > 1 ? find_command(argv[1]) : NULL;
 	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0))
 		return help();
 	if (argc > 1 && strcmp(argv[1], "--version") == 0)

@@ -136,6 +136,14 @@ def a_store_that_cannot_be_used_is_told(bench):
     bench.fails(1, r'future', 'images', '--root', layout)
 
 
+def the_store_may_be_named_in_front_of_the_command(bench):
+    built(bench)
+    for front in (['--root', bench.root], [f'--root={bench.root}']):
+        result = bench.ok(*front, 'images')
+        assert 'mine' in result.out, result.out
+    assert 'mine' not in bench.ok('--root', bench.dir / 'other', 'images').out
+
+
 if __name__ == '__main__':
     sys.exit(main([
         an_image_saved_and_loaded_is_the_same,
@@ -145,4 +153,5 @@ if __name__ == '__main__':
         a_cached_build_survives_a_collection,
         an_empty_store_is_no_failure,
         a_store_that_cannot_be_used_is_told,
+        the_store_may_be_named_in_front_of_the_command,
     ]))
